@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// KeyState is what its holder wants of a key.
+//
+// +kubebuilder:validation:Enum=Active;Suspended;Revoked
+type KeyState string
+
+const (
+	// KeyActive is a key that is accepted.
+	KeyActive KeyState = "Active"
+	// KeySuspended is a key that is refused until it is Active again; nothing is deleted.
+	KeySuspended KeyState = "Suspended"
+	// KeyRevoked is a key that is refused for ever. The API server accepts no way back.
+	KeyRevoked KeyState = "Revoked"
+)
+
+// Role is what the account behind a key may do.
+//
+// +kubebuilder:validation:Enum=admin;member;viewer
+type Role string
+
+const (
+	// RoleAdmin may do everything within its tenant.
+	RoleAdmin Role = "admin"
+	// RoleMember may read and manage what it owns.
+	RoleMember Role = "member"
+	// RoleViewer may read.
+	RoleViewer Role = "viewer"
+)
+
+// Scope is one permission, an OAuth 2.0 scope-token (RFC 6749, section 3.3).
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:Pattern=`^[!#-\[\]-~]+$`
+// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="a scope must not start with system:",reason=FieldValueForbidden
+type Scope string
+
+// Owner is the account that a key acts for.
+type Owner struct {
+	// id is the account's identifier at the identity provider. A decimal number is served as a
+	// JSON number by GET /api/user.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="an owner's id must not start with system:",reason=FieldValueForbidden
+	ID string `json:"id"`
+
+	// username is the account's name, often an e-mail address. Printable ASCII without spaces,
+	// because it travels in HTTP headers.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="a username must not start with system:, which Kubernetes keeps for itself",reason=FieldValueForbidden
+	Username string `json:"username"`
+}
+
+// SecretDelivery says where the token is delivered.
+type SecretDelivery struct {
+	// name of the Secret, in the namespace of the ApiKey. Defaults to the name of the ApiKey.
+	// A Secret of that name that is not this ApiKey's is never touched.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Name string `json:"name,omitempty"`
+
+	// key of the Secret's data under which the token is found. Defaults to "token".
+	//
+	// +optional
+	// +kubebuilder:default=token
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
+// Digest is a credential that the operator never sees in plaintext: imported from elsewhere,
+// or shown once to the person who created it.
+type Digest struct {
+	// sha256 is the SHA-256 of the whole token, 64 lower-case hexadecimal digits. The token must
+	// be random (at least 128 bits of entropy): a digest of a guessable password is a password.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=64
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	SHA256 string `json:"sha256"`
+
+	// hint helps a person to recognise the token, usually its last four characters.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Hint string `json:"hint,omitempty"`
+
+	// validUntil is the instant from which the token is refused. Without it the token lives as
+	// long as the ApiKey.
+	//
+	// +optional
+	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
+}
+
+// ApiKeySpec is what its author wants of a key.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.secret) && has(self.digests))",message="give secret or digests, not both: a token that is imported cannot also be delivered",reason=FieldValueInvalid,fieldPath=".digests"
+// +kubebuilder:validation:XValidation:rule="has(self.digests) == has(oldSelf.digests)",message="digests can be neither added to nor removed from a key that exists: create another ApiKey, or revoke this one",reason=FieldValueForbidden
+type ApiKeySpec struct {
+	// description says to people what the key is for.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Description string `json:"description,omitempty"`
+
+	// state of the key: Active, Suspended (refused, reversible) or Revoked (refused, final).
+	// Defaults to Active.
+	//
+	// +optional
+	// +kubebuilder:default=Active
+	// +kubebuilder:validation:XValidation:rule="oldSelf != 'Revoked' || self == 'Revoked'",message="a revoked key stays revoked: create another ApiKey",reason=FieldValueForbidden
+	State KeyState `json:"state,omitempty"`
+
+	// stateReason says to people why the key is suspended or revoked.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	StateReason string `json:"stateReason,omitempty"`
+
+	// owner is the account that the key acts for. Without it the key is an account of its own.
+	//
+	// +optional
+	Owner *Owner `json:"owner,omitempty"`
+
+	// role of the key. Defaults to member.
+	//
+	// +optional
+	// +kubebuilder:default=member
+	Role Role `json:"role,omitempty"`
+
+	// scopes that the key is limited to. An empty list means all that the role allows.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Scopes []Scope `json:"scopes,omitempty"`
+
+	// expiresAt is the instant from which the key is refused. Without it the key does not expire.
+	//
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
+	// secret says where the token is delivered. Defaults to a Secret of the ApiKey's own name.
+	// Excludes digests.
+	//
+	// +optional
+	Secret *SecretDelivery `json:"secret,omitempty"`
+
+	// digests are credentials that the operator never sees in plaintext. Excludes secret.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=sha256
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Digests []Digest `json:"digests,omitempty"`
+}
+
+// CredentialPhase is where a credential stands in its life.
+//
+// +kubebuilder:validation:Enum=Pending;Current;Retiring;Retired
+type CredentialPhase string
+
+const (
+	// CredentialPending is recorded and accepted, but not yet known to be delivered.
+	CredentialPending CredentialPhase = "Pending"
+	// CredentialCurrent is the one in the delivered Secret.
+	CredentialCurrent CredentialPhase = "Current"
+	// CredentialRetiring was replaced and is accepted until its validUntil.
+	CredentialRetiring CredentialPhase = "Retiring"
+	// CredentialRetired is refused; it is kept so that a late caller can be recognised.
+	CredentialRetired CredentialPhase = "Retired"
+)
+
+// Credential is the record of one delivered token. It cannot hold the token.
+type Credential struct {
+	// id names the credential: the first ten digits of its sha256.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=10
+	// +kubebuilder:validation:MaxLength=10
+	ID string `json:"id"`
+
+	// sha256 of the whole token, 64 lower-case hexadecimal digits.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=64
+	SHA256 string `json:"sha256"`
+
+	// hint is the end of the token's checksum, for people to recognise it.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Hint string `json:"hint,omitempty"`
+
+	// phase is Pending, Current, Retiring or Retired.
+	//
+	// +required
+	Phase CredentialPhase `json:"phase"`
+
+	// issuedAt is the instant at which the credential was recorded.
+	//
+	// +required
+	IssuedAt metav1.Time `json:"issuedAt"`
+
+	// validUntil is the instant from which the credential is refused. Without it the credential
+	// lives until it is replaced.
+	//
+	// +optional
+	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
+}
+
+// ApiKeyStatus is what the controller has recorded. Only the operator writes it.
+type ApiKeyStatus struct {
+	// observedGeneration is the generation of the spec that this status answers.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready and, unless the key has digests, Delivered. docs/concepts.md lists
+	// their reasons.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// credentials are the records of the delivered tokens.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=4
+	Credentials []Credential `json:"credentials,omitempty"`
+
+	// secretName is the Secret that holds the current token.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+}
+
+// ApiKey is an API key of a workload or a person. Its token is in the Secret that it names, its
+// digest in its status.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=ak,categories=kaana
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`
+// +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner.username`,priority=1
+// +kubebuilder:printcolumn:name="Expires",type=string,format=date-time,JSONPath=`.spec.expiresAt`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ApiKey struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object's metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what its author wants of the key. An ApiKey without one is an Active member key.
+	//
+	// +optional
+	// +kubebuilder:default={}
+	Spec ApiKeySpec `json:"spec,omitempty"`
+
+	// status is what the controller has recorded.
+	//
+	// +optional
+	Status ApiKeyStatus `json:"status,omitempty"`
+}
+
+// ApiKeyList is a list of ApiKeys.
+//
+// +kubebuilder:object:root=true
+type ApiKeyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ApiKey `json:"items"`
+}

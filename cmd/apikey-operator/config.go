@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+)
+
+// ControllerConfig is the configuration file of `apikey-operator controller`.
+type ControllerConfig struct {
+	// TokenPrefix starts every token: 1 to 16 lower-case letters and digits. Default "kaana".
+	TokenPrefix string `json:"tokenPrefix"`
+	// Workers is how many ApiKeys are reconciled at once, 1 to 100. Default 10.
+	Workers int `json:"workers"`
+	// Probes is the address of /healthz and /readyz over plain HTTP. Default ":8081".
+	Probes string `json:"probes"`
+	// Metrics is the address of /metrics over HTTPS, with a certificate made at start; "0" turns
+	// it off. Default ":8080".
+	Metrics string `json:"metrics"`
+	// LeaderElection lets one of several replicas work and the others wait.
+	LeaderElection struct {
+		// Enabled turns it on. Default true.
+		Enabled bool `json:"enabled"`
+		// Namespace of the Lease. Default: the Pod's own; required outside a cluster.
+		Namespace string `json:"namespace"`
+	} `json:"leaderElection"`
+}
+
+// ServerConfig is the configuration file of `apikey-operator server`.
+type ServerConfig struct {
+	// TokenPrefix starts every token; the same as the controller's. Default "kaana".
+	TokenPrefix string `json:"tokenPrefix"`
+	// Listen is the address of all HTTPS doors. Default ":8443".
+	Listen string `json:"listen"`
+	// TLS names the PEM files of the certificate; they are reloaded when they change. Required.
+	TLS struct {
+		CertFile string `json:"certFile"`
+		KeyFile  string `json:"keyFile"`
+	} `json:"tls"`
+}
+
+func defaultController() ControllerConfig {
+	cfg := ControllerConfig{TokenPrefix: apikey.DefaultPrefix, Workers: 10, Probes: ":8081", Metrics: ":8080"}
+	cfg.LeaderElection.Enabled = true
+	return cfg
+}
+
+func defaultServer() ServerConfig {
+	return ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443"}
+}
+
+// load reads a configuration file over the defaults. An unknown field is an error.
+func load(file string, into any) error {
+	if file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if err := yaml.UnmarshalStrict(text, into); err != nil {
+		reason := strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: ")
+		return fmt.Errorf("configuration %s: %s", file, reason)
+	}
+	return nil
+}
+
+// validate returns the first thing wrong with the configuration.
+func (c ControllerConfig) validate() error {
+	switch {
+	case c.Workers < 1 || c.Workers > 100:
+		return fmt.Errorf("workers: %d is not between 1 and 100", c.Workers)
+	case c.Metrics != "0":
+		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+			return fmt.Errorf("metrics: want host:port, or 0 for none: %w", err)
+		}
+	}
+	if _, _, err := net.SplitHostPort(c.Probes); err != nil {
+		return fmt.Errorf("probes: want host:port: %w", err)
+	}
+	return nil
+}
+
+// validate returns the first thing wrong with the configuration.
+func (c ServerConfig) validate() error {
+	if c.TLS.CertFile == "" || c.TLS.KeyFile == "" {
+		return errors.New("tls: certFile and keyFile are required; the server speaks HTTPS only")
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen: want host:port: %w", err)
+	}
+	return nil
+}
+
+// connect returns a client configuration for an API server that answers and knows ApiKeys.
+func connect(ctx context.Context, kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API server: %w", err)
+	}
+	cfg.UserAgent = "apikey-operator"
+	cfg.QPS = -1 // the default of 20 a second throttles to 20 keys a second; the API server has its own fairness
+
+	probe := rest.CopyConfig(cfg)
+	probe.Timeout = 10 * time.Second
+	client, err := discovery.NewDiscoveryClientForConfig(probe)
+	if err != nil {
+		return nil, fmt.Errorf("make client for %s: %w", cfg.Host, err)
+	}
+	if _, err := client.ServerVersion(); err != nil {
+		return nil, fmt.Errorf("reach the Kubernetes API server at %s: %w", cfg.Host, err)
+	}
+	if _, err := client.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String()); err != nil {
+		return nil, fmt.Errorf("the API server at %s does not serve ApiKeys; install them with kubectl apply -k config/crd: %w", cfg.Host, err)
+	}
+	return cfg, ctx.Err()
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+	"github.com/kaana/apikey-operator/internal/controller"
+)
+
+// runController runs the controller until ctx is done.
+func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string, log *slog.Logger) error {
+	if err := cfg.validate(); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	format, err := apikey.NewFormat(cfg.TokenPrefix)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	kube, err := connect(ctx, kubeconfig)
+	if err != nil {
+		return err
+	}
+	options, err := managerOptions(cfg)
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(kube, options)
+	if err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	r := &controller.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
+		Format: format, Entropy: rand.Reader, Now: time.Now,
+	}
+	if err := r.SetupWithManager(mgr, cfg.Workers); err != nil {
+		return err
+	}
+	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return fmt.Errorf("set up probes: %w", err)
+		}
+	}
+	log.Info("controller starts", "version", version(), "workers", cfg.Workers)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run controller: %w", err)
+	}
+	return nil
+}
+
+// managerOptions says what is cached and served. Of Secrets only the metadata of those that carry
+// our label is watched.
+func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return ctrl.Options{}, fmt.Errorf("register Kubernetes types: %w", err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return ctrl.Options{}, fmt.Errorf("register ApiKey: %w", err)
+	}
+	ours, err := labels.NewRequirement(kube.CredentialLabel, selection.Exists, nil)
+	if err != nil {
+		return ctrl.Options{}, fmt.Errorf("select Secrets: %w", err)
+	}
+	return ctrl.Options{
+		Scheme:                        scheme,
+		HealthProbeBindAddress:        cfg.Probes,
+		Metrics:                       metricsserver.Options{BindAddress: cfg.Metrics, SecureServing: true},
+		LeaderElection:                cfg.LeaderElection.Enabled,
+		LeaderElectionID:              "apikey-operator.kaana.com",
+		LeaderElectionNamespace:       cfg.LeaderElection.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Label: labels.NewSelector().Add(*ours)},
+		}},
+	}, nil
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command apikey-operator is both processes of the operator: `controller` makes credentials and
+// Secrets of ApiKeys, `server` gives verdicts on presented credentials.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "apikey-operator:", strings.ReplaceAll(err.Error(), "\n", " "))
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+// command returns the command line.
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "apikey-operator",
+		Short:         "API keys as Kubernetes resources",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	var configFile, kubeconfig string
+	root.PersistentFlags().StringVar(&configFile, "config", "", "configuration file (YAML); without it the defaults hold")
+	root.PersistentFlags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; without it $KUBECONFIG, or the Pod's own ServiceAccount")
+
+	root.AddCommand(
+		&cobra.Command{
+			Use: "controller", Short: "Make credentials and Secrets of ApiKeys", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				cfg := defaultController()
+				if err := load(configFile, &cfg); err != nil {
+					return err
+				}
+				return runController(cmd.Context(), cfg, kubeconfig, logger())
+			},
+		},
+		&cobra.Command{
+			Use: "server", Short: "Give verdicts on presented credentials, over HTTPS", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				cfg := defaultServer()
+				if err := load(configFile, &cfg); err != nil {
+					return err
+				}
+				return runServer(cmd.Context(), cfg, kubeconfig, logger())
+			},
+		})
+	return root
+}
+
+// logger returns the process's log, and makes the libraries write to it too.
+func logger() *slog.Logger {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	klog.SetSlogLogger(log)
+	return log
+}
+
+// version is what the Go toolchain stamped into the binary.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command run is `make run`: a control plane, the operator's two processes, two tenants and the
+// samples, on this machine, until Ctrl-C.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kaana/apikey-operator/test/cluster"
+)
+
+const readyTimeout = 3 * time.Minute
+
+func main() {
+	bin := flag.String("bin", "bin", "folder of what was built")
+	port := flag.Int("port", 0, "HTTPS port; 0 takes a free one")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *bin, *port); err != nil {
+		fmt.Fprintln(os.Stderr, "make run:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+// tenants are the Namespaces to make, with the tenant of each.
+var tenants = [][2]string{{"acme-prod", "acme"}, {"acme-dev", "acme"}, {"globex-prod", "globex"}}
+
+func run(ctx context.Context, bin string, port int) (failed error) {
+	start := time.Now()
+	state := filepath.Join(bin, "run")
+	if err := os.RemoveAll(state); err != nil {
+		return fmt.Errorf("clear %s: %w", state, err)
+	}
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", state, err)
+	}
+	setUp, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+
+	say("Starting a control plane …")
+	c, err := cluster.Start(setUp, cluster.Options{Binaries: filepath.Join(bin, "k8s"), State: state})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := c.Stop(); failed == nil && err != nil {
+			failed = err
+		}
+	}()
+	say("Installing ApiKeys, permissions and two tenants …")
+	if err := c.Install(setUp, "."); err != nil {
+		return err
+	}
+	for _, t := range tenants {
+		if _, err := c.Kubectl(setUp, "create", "namespace", t[0]); err != nil {
+			return err
+		}
+		if _, err := c.Kubectl(setUp, "label", "namespace", t[0], "auth.kaana.com/tenant="+t[1]); err != nil {
+			return err
+		}
+	}
+	say("Starting the controller and the server …")
+	op, err := c.StartOperator(setUp, filepath.Join(bin, "apikey-operator"), port, say)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = op.Stop() }()
+	if _, err := c.Kubectl(setUp, "apply", "-k", "config/samples"); err != nil {
+		return err
+	}
+	if _, err := c.Kubectl(setUp, "wait", "--for=condition=Ready", "--timeout=60s", "-n", "acme-prod", "apikeys", "--all"); err != nil {
+		return err
+	}
+	if err := writeEnv(state, bin, c, op); err != nil {
+		return err
+	}
+	say("Ready after %.0f s. In a second shell:\n", time.Since(start).Seconds())
+	fmt.Printf("  . %s\n", relative(filepath.Join(state, "env")))
+	fmt.Println(`  TOKEN=$(kubectl get secret quickstart -n acme-prod -o jsonpath='{.data.token}' | base64 -d)`)
+	fmt.Println(`  curl --cacert "$KAANA_CA" -H "Authorization: Bearer $TOKEN" "$KAANA_URL/api/user"`)
+	say("\nLogs are in %s. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
+	<-ctx.Done()
+	say("\nStopping …")
+	return nil
+}
+
+func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+// relative returns the path as seen from the working folder, where that is possible.
+func relative(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil {
+			return rel
+		}
+	}
+	return path
+}
+
+// writeEnv writes the shell exports, complete or not at all.
+func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error {
+	lines := []string{
+		"# Made by make run; gone when it ends.",
+		"export KUBECONFIG=" + quote(c.Kubeconfig),
+		"export KAANA_URL=" + quote(op.URL),
+		"export KAANA_CA=" + quote(op.CAFile),
+		"export PATH=" + quote(filepath.Join(bin, "k8s")) + `:"$PATH" # kubectl`,
+	}
+	file := filepath.Join(state, "env")
+	if err := os.WriteFile(file+".part", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write env: %w", err)
+	}
+	return os.Rename(file+".part", file)
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

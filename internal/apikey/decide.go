@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apikey
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// DefaultOverlap is how long a replaced token is still accepted.
+	DefaultOverlap = 24 * time.Hour
+	// MaxCredentials bounds the records of one key, whatever their phase.
+	MaxCredentials = 4
+	// PublishWindow is how long a Pending credential may wait for its Secret before it counts as
+	// lost. Another leader may hold its plaintext until then.
+	PublishWindow = time.Minute
+	// ConflictRetry is the pause between two looks at a Secret that belongs to somebody else:
+	// foreign Secrets are not watched.
+	ConflictRetry = time.Minute
+)
+
+// Holding is what is seen at the name of a key's Secret.
+type Holding uint8
+
+// What can be seen.
+const (
+	Absent  Holding = iota // there is no such Secret
+	Foreign                // there is one, and its controller is not this ApiKey
+	Ours                   // there is one, and its controller is this ApiKey
+)
+
+// Seen is what is seen of a key's Secret.
+type Seen struct {
+	Holding Holding
+	Digest  Digest // of the known token found in it; zero when it holds none that is recorded
+	Exact   bool   // data, labels and annotations are as they would be written now
+}
+
+// Stray is a Secret of the key under a name that it no longer delivers to.
+type Stray struct{ Name, CredentialID string }
+
+// State is all that a decision depends on, besides the time.
+type State struct {
+	Key         Key
+	Imported    bool          // the key has digests: nothing is delivered
+	Credentials []Credential  // as recorded
+	Overlap     time.Duration // how long a replaced token is still accepted
+	Secret      Seen
+	SecretName  string
+	Rival       string  // an older ApiKey that names the same Secret
+	Strays      []Stray // former Secrets
+	Held        Digest  // of the token in hand: recorded as Pending, not yet published
+	Disputed    string  // id of an imported digest that belongs to another key
+	LastReason  Reason  // of the Ready condition as recorded
+}
+
+// Step is what to do once the plan's records are written.
+type Step uint8
+
+// The steps. After every one but Settle the state is gathered anew and decided again.
+const (
+	Settle    Step = iota // nothing more
+	Mint                  // make a token and add it to the records as Pending
+	Publish               // write the token in hand into the Secret
+	Redeliver             // write the token that the Secret holds into it again, properly
+	Unpublish             // delete the Secret
+)
+
+// Plan is what to do, as data, in this order: write Credentials and conditions to the status,
+// tell Notices, take Step, delete Sweep, and decide again at WakeAt.
+type Plan struct {
+	Credentials []Credential
+	Ready       Condition // no reason: left as it is
+	Delivered   Condition // no reason: left as it is
+	Notices     []Notice
+	Step        Step
+	Sweep       []string  // former Secrets whose token is dead
+	WakeAt      time.Time // zero: not before something changes
+}
+
+// Decide is the whole lifecycle of a key, one step at a time. It is pure: a crash after any step
+// is completed by deciding again.
+func Decide(s State, now time.Time) Plan {
+	switch {
+	case s.Key.Deleted: // the garbage collector follows the owner references
+		return Plan{Credentials: s.Credentials}
+	case s.Key.Switch != Active && s.Key.Switch != Suspended:
+		return s.bury(now, Condition{Reason: ReasonRevoked, Message: "The key is revoked for good; its Secret is deleted."})
+	case passed(s.Key.ExpiresAt, now):
+		return s.bury(now, Condition{Reason: ReasonExpired,
+			Message: "The key expired at " + s.Key.ExpiresAt.UTC().Format(time.RFC3339) + "; move spec.expiresAt to have a new token issued."})
+	case s.Imported:
+		return s.accept(now)
+	case s.Key.Switch == Suspended:
+		return s.pause(now)
+	case s.Secret.Holding == Foreign, s.Secret.Holding == Absent && s.Rival != "":
+		return s.yield(now)
+	}
+	return s.deliver(now)
+}
+
+// deliver brings the token in the Secret and the Current credential together.
+func (s State) deliver(now time.Time) Plan {
+	records := s.aged(now)
+	if p := find(records, Pending, s.Secret.Digest); p >= 0 {
+		return s.promote(records, p, now)
+	}
+	if find(records, Pending, s.Held) >= 0 {
+		return Plan{Credentials: records, Step: Publish}
+	}
+	if find(records, Current, s.Secret.Digest) < 0 {
+		return s.mint(records, now)
+	}
+	if !s.Secret.Exact {
+		return Plan{Credentials: records, Step: Redeliver,
+			Notices: []Notice{{Reason: ReasonRepaired, Message: fmt.Sprintf("Secret %s was changed; wrote it again with the same token", s.SecretName)}}}
+	}
+	return s.settled(records, now)
+}
+
+// mint asks for a new token, once there is room for its record.
+func (s State) mint(records []Credential, now time.Time) Plan {
+	records, wait := makeRoom(records, now)
+	if !wait.IsZero() {
+		return Plan{Credentials: records, WakeAt: wait,
+			Ready: Condition{Reason: ReasonIssuing, Message: "Waiting for earlier attempts to deliver a token to end."}}
+	}
+	return Plan{Credentials: records, Step: Mint}
+}
+
+// promote makes the delivered Pending credential Current, and the former one Retiring.
+func (s State) promote(records []Credential, p int, now time.Time) Plan {
+	promoted := make([]Credential, 0, len(records))
+	event := Notice{Reason: ReasonIssued, Message: fmt.Sprintf("Issued credential %s to Secret %s", records[p].Digest.ID(), s.SecretName)}
+	for i, c := range records {
+		switch {
+		case i == p:
+			c.Phase, c.ValidUntil = Current, s.Key.ExpiresAt
+		case c.Phase == Current:
+			c.Phase, c.ValidUntil = Retiring, earliest(now.Add(s.Overlap), s.Key.ExpiresAt)
+			event = Notice{Reason: ReasonReissued, Message: fmt.Sprintf("Secret %s did not hold the current token; issued credential %s to it. Credential %s is accepted until %s",
+				s.SecretName, records[p].Digest.ID(), c.Digest.ID(), c.ValidUntil.UTC().Format(time.RFC3339))}
+		case c.Phase == Pending: // lost: whoever holds it fails on the Secret's resourceVersion
+			continue
+		}
+		promoted = append(promoted, c)
+	}
+	plan := s.settled(promoted, now)
+	plan.Notices = append([]Notice{event}, plan.Notices...)
+	if !s.Secret.Exact {
+		plan.Step = Redeliver
+	}
+	return plan
+}
+
+// settled is the plan of a key whose Secret holds its Current credential.
+func (s State) settled(records []Credential, now time.Time) Plan {
+	plan := s.rest(records, now)
+	c := plan.Credentials[slices.IndexFunc(plan.Credentials, func(c Credential) bool { return c.Phase == Current })]
+	plan.Ready = Condition{True: true, Reason: ReasonIssued, Message: fmt.Sprintf("Credential %s is in Secret %s and accepted.", c.Digest.ID(), s.SecretName)}
+	plan.Delivered = Condition{True: true, Reason: ReasonIssued, Message: plan.Ready.Message}
+	if s.LastReason == ReasonSuspended {
+		plan.Notices = append(plan.Notices, Notice{Reason: ReasonResumed, Message: "The key is accepted again"})
+	}
+	for _, stray := range s.Strays {
+		if !slices.ContainsFunc(plan.Credentials, func(c Credential) bool { return c.Phase != Retired && c.Digest.ID() == stray.CredentialID }) {
+			plan.Sweep = append(plan.Sweep, stray.Name)
+		}
+	}
+	return plan
+}
+
+// bury is the plan of a key that is over: every credential dead, the Secrets deleted, the
+// records kept. The status is written before the Secret is deleted, so that a decision taken
+// from a stale read fails on the status and costs nothing.
+func (s State) bury(now time.Time, why Condition) Plan {
+	plan := Plan{Ready: why}
+	for _, c := range s.Credentials {
+		if c.Phase != Retired {
+			c.Phase, c.ValidUntil = Retired, earliest(c.ValidUntil, now)
+		}
+		plan.Credentials = append(plan.Credentials, c)
+	}
+	if !s.Imported {
+		plan.Delivered = Condition{Reason: why.Reason, Message: "Nothing is delivered."}
+	}
+	if s.Secret.Holding == Ours {
+		plan.Step = Unpublish
+	}
+	for _, stray := range s.Strays {
+		plan.Sweep = append(plan.Sweep, stray.Name)
+	}
+	plan.Notices = s.onChange(why.Reason, Notice{Reason: why.Reason, Message: why.Message})
+	return plan
+}
+
+// accept is the plan of a key with imported digests: there is nothing to deliver.
+func (s State) accept(now time.Time) Plan {
+	plan := Plan{Credentials: s.Credentials, WakeAt: s.Key.ExpiresAt}
+	switch {
+	case s.Disputed != "":
+		plan.Ready = Condition{Reason: ReasonDigestConflict,
+			Message: fmt.Sprintf("Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.", s.Disputed)}
+		plan.Notices = s.onChange(ReasonDigestConflict, Notice{Warning: true, Reason: ReasonDigestConflict, Message: plan.Ready.Message})
+		plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	case s.Key.Switch == Suspended:
+		plan.Ready = suspended
+		plan.Notices = s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})
+	default:
+		plan.Ready = Condition{True: true, Reason: ReasonAccepted, Message: "The imported digests are accepted."}
+		plan.Notices = s.onChange(ReasonAccepted, Notice{Reason: ReasonAccepted, Message: plan.Ready.Message})
+	}
+	return plan
+}
+
+var suspended = Condition{Reason: ReasonSuspended, Message: "The key is refused until spec.state is Active again; nothing is deleted."}
+
+// pause is the plan of a suspended key: no token is made or written, no time is lost.
+func (s State) pause(now time.Time) Plan {
+	records := s.aged(now)
+	if p := find(records, Pending, s.Secret.Digest); p >= 0 {
+		records = s.promote(records, p, now).Credentials
+	}
+	plan := s.rest(records, now)
+	plan.Ready = suspended
+	plan.Delivered = Condition{Reason: ReasonSuspended, Message: "The Secret does not hold the current token; it is issued anew when the key is Active again."}
+	if find(plan.Credentials, Current, s.Secret.Digest) >= 0 {
+		plan.Delivered = Condition{True: true, Reason: ReasonIssued, Message: fmt.Sprintf("The token stays in Secret %s.", s.SecretName)}
+	}
+	plan.Notices = s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})
+	return plan
+}
+
+// yield is the plan of a key whose Secret's name is taken.
+func (s State) yield(now time.Time) Plan {
+	plan := s.rest(s.aged(now), now)
+	by := "it is not this ApiKey's and is left untouched"
+	if s.Secret.Holding == Absent {
+		by = fmt.Sprintf("the older ApiKey %s delivers to it", s.Rival)
+	}
+	plan.Ready = Condition{Reason: ReasonSecretConflict,
+		Message: fmt.Sprintf("Secret %s: %s. Give another spec.secret.name, or remove what holds the name.", s.SecretName, by)}
+	plan.Delivered = plan.Ready
+	plan.Notices = s.onChange(ReasonSecretConflict, Notice{Warning: true, Reason: ReasonSecretConflict, Message: plan.Ready.Message})
+	plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	return plan
+}
+
+// rest drops lost Pending credentials and says when time alone changes something.
+func (s State) rest(records []Credential, now time.Time) Plan {
+	plan := Plan{WakeAt: s.Key.ExpiresAt}
+	for _, c := range records {
+		switch lost := c.IssuedAt.Add(PublishWindow); {
+		case c.Phase == Pending && !now.Before(lost):
+			continue
+		case c.Phase == Pending:
+			plan.WakeAt = earliest(plan.WakeAt, lost)
+		case c.Phase == Retiring:
+			plan.WakeAt = earliest(plan.WakeAt, c.ValidUntil)
+		}
+		plan.Credentials = append(plan.Credentials, c)
+	}
+	for _, c := range s.Credentials {
+		if i := slices.IndexFunc(plan.Credentials, func(p Credential) bool { return p.Digest == c.Digest }); c.Phase == Retiring && i >= 0 && plan.Credentials[i].Phase == Retired {
+			plan.Notices = append(plan.Notices, Notice{Reason: ReasonRetired, Message: fmt.Sprintf("Credential %s is no longer accepted: its overlap has passed", c.Digest.ID())})
+		}
+	}
+	return plan
+}
+
+// aged returns the records as time and the spec have made them: what has run out is Retired, and
+// nothing outlives the key. A credential that has run out stays so even when the key's expiry is
+// moved: "never again" includes a second thought.
+func (s State) aged(now time.Time) []Credential {
+	out := slices.Clone(s.Credentials)
+	for i := range out {
+		c := &out[i]
+		switch {
+		case c.Phase == Retired:
+		case passed(c.ValidUntil, now):
+			c.Phase = Retired
+		case c.Phase == Current:
+			c.ValidUntil = s.Key.ExpiresAt
+		default:
+			c.ValidUntil = earliest(c.ValidUntil, s.Key.ExpiresAt)
+		}
+	}
+	return out
+}
+
+// makeRoom drops the least useful record when there are as many as there may be. When none can be
+// spared it returns the instant from which one can.
+func makeRoom(records []Credential, now time.Time) ([]Credential, time.Time) {
+	if len(records) < MaxCredentials {
+		return records, time.Time{}
+	}
+	var wait time.Time
+	for _, c := range records {
+		if lost := c.IssuedAt.Add(PublishWindow); c.Phase == Pending && now.Before(lost) {
+			wait = earliest(wait, lost)
+		}
+	}
+	victim := -1
+	for i, c := range records {
+		spare := c.Phase == Retired || c.Phase == Retiring || c.Phase == Pending && !now.Before(c.IssuedAt.Add(PublishWindow))
+		if spare && (victim < 0 || lessUseful(c, records[victim])) {
+			victim = i
+		}
+	}
+	if victim < 0 {
+		return records, wait
+	}
+	return slices.Delete(slices.Clone(records), victim, victim+1), time.Time{}
+}
+
+// lessUseful orders what can be spared: Retired, then lost Pending, then Retiring; the oldest first.
+func lessUseful(a, b Credential) bool {
+	if a.Phase != b.Phase {
+		return a.Phase < b.Phase // Retired < Pending < Retiring
+	}
+	return a.IssuedAt.Before(b.IssuedAt)
+}
+
+// find returns the index of the record with that phase and digest, or -1.
+func find(records []Credential, phase Phase, d Digest) int {
+	return slices.IndexFunc(records, func(c Credential) bool { return !d.IsZero() && c.Phase == phase && c.Digest == d })
+}
+
+// onChange returns the notice when the Ready condition's reason becomes another one.
+func (s State) onChange(to Reason, n Notice) []Notice {
+	if s.LastReason == to {
+		return nil
+	}
+	return []Notice{n}
+}
+
+// earliest returns the earlier of two instants, where zero means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kube puts ApiKey objects into the words of package apikey and back. The controller
+// and the keyring share it, so that both read one object the same way.
+package kube
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+)
+
+const (
+	// TenantLabel on a Namespace names the tenant it belongs to; without it the Namespace is a
+	// tenant of its own.
+	TenantLabel = "auth.kaana.com/tenant"
+	// CredentialLabel on a delivered Secret names the credential in it, and marks the Secret as
+	// one to watch.
+	CredentialLabel = "auth.kaana.com/credential"
+
+	defaultSecretKey = "token"
+)
+
+// Key returns what decides whether the credentials of o are accepted.
+func Key(o *v1alpha1.ApiKey) apikey.Key {
+	k := apikey.Key{ExpiresAt: instant(o.Spec.ExpiresAt), Deleted: !o.DeletionTimestamp.IsZero()}
+	switch o.Spec.State {
+	case v1alpha1.KeyActive, "":
+		k.Switch = apikey.Active
+	case v1alpha1.KeySuspended:
+		k.Switch = apikey.Suspended
+	case v1alpha1.KeyRevoked:
+		k.Switch = apikey.Revoked
+	}
+	return k
+}
+
+// Imported reports whether o has digests of its own, so that nothing is delivered.
+func Imported(o *v1alpha1.ApiKey) bool { return len(o.Spec.Digests) > 0 }
+
+// SecretName returns the name of the Secret that the token of o is delivered to.
+func SecretName(o *v1alpha1.ApiKey) string {
+	if o.Spec.Secret != nil && o.Spec.Secret.Name != "" {
+		return o.Spec.Secret.Name
+	}
+	return o.Name
+}
+
+// SecretKey returns the key of the Secret's data that the token is found under.
+func SecretKey(o *v1alpha1.ApiKey) string {
+	if o.Spec.Secret != nil && o.Spec.Secret.Key != "" {
+		return o.Spec.Secret.Key
+	}
+	return defaultSecretKey
+}
+
+// Credentials returns every credential of o: those it imports, or else those recorded in its
+// status. A record that cannot be read is left out, hence refused.
+func Credentials(o *v1alpha1.ApiKey) []apikey.Credential {
+	if Imported(o) {
+		out := make([]apikey.Credential, 0, len(o.Spec.Digests))
+		for _, d := range o.Spec.Digests {
+			if digest, err := apikey.ParseDigest(d.SHA256); err == nil {
+				out = append(out, apikey.Credential{Digest: digest, Hint: d.Hint, Phase: apikey.Current,
+					IssuedAt: o.CreationTimestamp.Time, ValidUntil: instant(d.ValidUntil)})
+			}
+		}
+		return out
+	}
+	return Recorded(o)
+}
+
+// Recorded returns the credentials recorded in the status of o.
+func Recorded(o *v1alpha1.ApiKey) []apikey.Credential {
+	out := make([]apikey.Credential, 0, len(o.Status.Credentials))
+	for _, c := range o.Status.Credentials {
+		if digest, err := apikey.ParseDigest(c.SHA256); err == nil {
+			out = append(out, apikey.Credential{Digest: digest, Hint: c.Hint, Phase: phases[c.Phase],
+				IssuedAt: c.IssuedAt.Time, ValidUntil: instant(c.ValidUntil)})
+		}
+	}
+	return out
+}
+
+var phases = map[v1alpha1.CredentialPhase]apikey.Phase{
+	v1alpha1.CredentialPending:  apikey.Pending,
+	v1alpha1.CredentialCurrent:  apikey.Current,
+	v1alpha1.CredentialRetiring: apikey.Retiring,
+	v1alpha1.CredentialRetired:  apikey.Retired,
+}
+
+// Records returns the status form of credentials.
+func Records(credentials []apikey.Credential) []v1alpha1.Credential {
+	out := make([]v1alpha1.Credential, 0, len(credentials))
+	for _, c := range credentials {
+		r := v1alpha1.Credential{ID: c.Digest.ID(), SHA256: c.Digest.String(), Hint: c.Hint,
+			Phase: v1alpha1.CredentialPhase(c.Phase.String()), IssuedAt: metav1.NewTime(c.IssuedAt)}
+		if !c.ValidUntil.IsZero() {
+			until := metav1.NewTime(c.ValidUntil)
+			r.ValidUntil = &until
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// Claim returns the claim of o to its credentials.
+func Claim(o *v1alpha1.ApiKey) apikey.Claim {
+	return apikey.Claim{Minted: !Imported(o), Created: o.CreationTimestamp.Time, UID: string(o.UID)}
+}
+
+func instant(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}

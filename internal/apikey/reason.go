@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apikey
+
+// Reason is why a key is as it is: the reason of a condition and of the event that tells of it.
+// It follows the Kubernetes API conventions: one CamelCase word that programs may depend on.
+type Reason string
+
+// The reasons.
+const (
+	// ReasonIssued: the current token is in the Secret and accepted.
+	ReasonIssued Reason = "Issued"
+	// ReasonReissued (event only): the Secret had lost its token and holds a new one.
+	ReasonReissued Reason = "Reissued"
+	// ReasonRepaired (event only): the Secret was changed and holds the same token again.
+	ReasonRepaired Reason = "Repaired"
+	// ReasonRetired (event only): a replaced token's overlap has passed.
+	ReasonRetired Reason = "Retired"
+	// ReasonResumed (event only): a suspended key is accepted again.
+	ReasonResumed Reason = "Resumed"
+	// ReasonAccepted: the imported digests are accepted.
+	ReasonAccepted Reason = "Accepted"
+	// ReasonIssuing: no token is delivered yet.
+	ReasonIssuing Reason = "Issuing"
+	// ReasonSuspended: the key is refused until it is Active again.
+	ReasonSuspended Reason = "Suspended"
+	// ReasonRevoked: the key is refused for ever.
+	ReasonRevoked Reason = "Revoked"
+	// ReasonExpired: spec.expiresAt has passed.
+	ReasonExpired Reason = "Expired"
+	// ReasonSecretConflict: the Secret's name belongs to something else.
+	ReasonSecretConflict Reason = "SecretConflict"
+	// ReasonDigestConflict: an imported digest belongs to another ApiKey.
+	ReasonDigestConflict Reason = "DigestConflict"
+)
+
+// Condition is one status condition. Without a reason it is left as it is recorded.
+type Condition struct {
+	True    bool
+	Reason  Reason
+	Message string
+}
+
+// Notice is one event to tell people of.
+type Notice struct {
+	Warning bool
+	Reason  Reason
+	Message string
+}

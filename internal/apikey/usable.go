@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apikey
+
+import "time"
+
+// Switch is the state that a key's author gave it (spec.state).
+type Switch uint8
+
+// The zero Switch is Revoked, so that a state nobody set or knows is refused.
+const (
+	Revoked Switch = iota
+	Suspended
+	Active
+)
+
+// Phase is where a credential stands in its life.
+type Phase uint8
+
+// The zero Phase is Retired, so that a phase nobody set or knows is refused.
+const (
+	Retired  Phase = iota // refused; kept so that a late caller can be recognised
+	Pending               // recorded, hence accepted, but not yet known to be delivered
+	Current               // the one in the delivered Secret
+	Retiring              // replaced, accepted until ValidUntil
+)
+
+// String returns the phase's name as the API has it.
+func (p Phase) String() string {
+	return [...]string{"Retired", "Pending", "Current", "Retiring"}[p&3]
+}
+
+// Key is the part of a key's spec that decides whether its credentials are accepted.
+type Key struct {
+	Switch    Switch
+	ExpiresAt time.Time // zero: does not expire
+	Deleted   bool      // deletion has been requested
+}
+
+// Credential is one digest with its times and phase.
+type Credential struct {
+	Digest     Digest
+	Hint       string
+	Phase      Phase
+	IssuedAt   time.Time
+	ValidUntil time.Time // the first instant at which it is refused; zero: no such instant
+}
+
+// Denial is the reason why a credential that is known is refused. The zero Denial is none.
+type Denial uint8
+
+// The reasons, in the order of precedence: the first that holds is given.
+const (
+	NotDenied  Denial = iota
+	KeyDeleted        // the ApiKey is being deleted
+	KeyRevoked        // spec.state is Revoked
+	KeySuspended
+	KeyExpired        // spec.expiresAt has passed
+	CredentialRetired // replaced, and its overlap has passed
+)
+
+// String returns the reason as logs, metrics and activity name it.
+func (d Denial) String() string {
+	names := [...]string{"", "deleted", "revoked", "suspended", "expired", "retired"}
+	if int(d) >= len(names) {
+		return "unknown"
+	}
+	return names[d]
+}
+
+// Usable is the only definition of "valid". It answers whether credential c of key k is accepted
+// at that instant and, when it is not, why. It reads the spec, so a revocation needs no
+// controller to take effect.
+func Usable(k Key, c Credential, now time.Time) (Denial, bool) {
+	switch {
+	case k.Deleted:
+		return KeyDeleted, false
+	case k.Switch == Suspended:
+		return KeySuspended, false
+	case k.Switch != Active:
+		return KeyRevoked, false
+	case passed(k.ExpiresAt, now):
+		return KeyExpired, false
+	case c.Phase == Retired || passed(c.ValidUntil, now):
+		return CredentialRetired, false
+	}
+	return NotDenied, true
+}
+
+// passed reports whether the instant t, when there is one, has come: t itself is already past.
+func passed(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authn
+
+import (
+	"strings"
+
+	"github.com/kaana/apikey-operator/internal/apikey"
+)
+
+// Role is what an account may do; the zero Role may do nothing.
+type Role uint8
+
+// The roles, each including the ones before it.
+const (
+	NoRole Role = iota
+	Viewer
+	Member
+	Admin
+)
+
+// ParseRole reads a role's name; an unknown one is NoRole.
+func ParseRole(name string) Role {
+	switch name {
+	case "viewer":
+		return Viewer
+	case "member":
+		return Member
+	case "admin":
+		return Admin
+	}
+	return NoRole
+}
+
+// String returns the role's name, empty for NoRole.
+func (r Role) String() string { return [...]string{"", "viewer", "member", "admin"}[r&3] }
+
+// Scopes is a list of OAuth 2.0 scopes, separated by single spaces (RFC 6749, section 3.3). An
+// empty list means all that the role allows.
+type Scopes string
+
+// Has reports whether the list has that scope.
+func (s Scopes) Has(scope string) bool {
+	for rest := string(s); rest != ""; {
+		var one string
+		one, rest, _ = strings.Cut(rest, " ")
+		if one == scope {
+			return true
+		}
+	}
+	return false
+}
+
+// Principal is who a request turned out to be.
+type Principal struct {
+	ID         string // of the account; of the ApiKey when the key is an account of its own
+	Username   string
+	Role       Role
+	Tenant     string
+	Scopes     Scopes
+	Key        string        // namespace/name of the ApiKey; empty for a JWT
+	Credential apikey.Digest // zero for a JWT
+}
+
+// Rule is what an endpoint demands of its caller.
+type Rule struct {
+	Role  Role   // at least
+	Scope string // of a principal whose scopes are limited
+}
+
+// The access table: one rule for every endpoint.
+var (
+	// ReadUser is the rule of GET /api/user: anyone may know who they are.
+	ReadUser = Rule{Role: Viewer}
+	// ReadProjects is the rule of GET /api/projects.
+	ReadProjects = Rule{Role: Viewer, Scope: "projects:read"}
+)
+
+// Permit returns the denial of a principal that does not satisfy the rule.
+func (r Rule) Permit(p Principal) Denial {
+	switch {
+	case p.Role < r.Role:
+		return Denial{Code: Forbidden, Reason: "role"}
+	case r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
+		return Denial{Code: Forbidden, Reason: "scope"}
+	}
+	return Denial{}
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authn
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/kaana/apikey-operator/internal/apikey"
+)
+
+// Found is what is known of a digest.
+type Found struct {
+	Key        apikey.Key
+	Credential apikey.Credential
+	Principal  Principal
+}
+
+// ErrUnsynced means that the cluster is not known well enough yet to tell. It must not be taken
+// for a no.
+var ErrUnsynced = errors.New("the index of API keys is not complete yet")
+
+// Project is a Namespace as its tenant sees it.
+type Project struct {
+	Name   string `json:"name"`
+	Tenant string `json:"tenant"`
+}
+
+// Keys is the port to the cluster's credentials and projects.
+type Keys interface {
+	// Ready reports whether the cluster is known well enough to give verdicts.
+	Ready() bool
+	// Lookup returns what is known of the digest, and false when no key has it. The error is
+	// ErrUnsynced: it cannot be told yet.
+	Lookup(d apikey.Digest) (Found, bool, error)
+	// Projects returns the Namespaces of a tenant by name.
+	Projects(tenant string) []Project
+}
+
+// Verifier gives the verdict on presented credentials, the same at every door.
+type Verifier struct {
+	Format apikey.Format
+	Keys   Keys
+	Now    func() time.Time
+}
+
+// Verify returns who the credential belongs to, or why it is refused. With a denial the
+// principal is the one the credential belonged to, if any, for the log only. An error means
+// undecided.
+func (v *Verifier) Verify(presented string) (Principal, Denial, error) {
+	if presented == "" {
+		return Principal{}, Denial{Code: MissingToken, Reason: "missing"}, nil
+	}
+	digest, ok := v.Format.Digest(presented)
+	if !ok {
+		return Principal{}, Denial{Code: InvalidToken, Reason: "malformed"}, nil
+	}
+	found, ok, err := v.Keys.Lookup(digest)
+	if err != nil {
+		return Principal{}, Denial{}, err
+	}
+	if !ok {
+		return Principal{}, Denial{Code: InvalidToken, Reason: "unknown"}, nil
+	}
+	p := found.Principal
+	if reason, ok := apikey.Usable(found.Key, found.Credential, v.Now()); !ok {
+		code := InvalidToken
+		if reason == apikey.KeyExpired {
+			code = TokenExpired
+		}
+		return p, Denial{Code: code, Reason: reason.String()}, nil
+	}
+	// The API server refuses such names too; a wrong answer here could be cluster-admin.
+	if p.Role == NoRole || reserved(p.ID) || reserved(p.Username) || reserved(p.Tenant) {
+		return p, Denial{Code: InvalidToken, Reason: "reserved"}, nil
+	}
+	return p, Denial{}, nil
+}
+
+func reserved(name string) bool { return strings.HasPrefix(name, "system:") }

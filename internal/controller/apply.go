@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+)
+
+const (
+	conditionReady     = "Ready"
+	conditionDelivered = "Delivered"
+
+	managedByLabel = "app.kubernetes.io/managed-by"
+	managedBy      = "kaana-apikey-operator"
+)
+
+// apply carries out a plan in its fixed order and brings the view up to date with what was
+// written, so that the next decision needs no new look.
+func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan, now time.Time) error {
+	var token apikey.Token
+	if plan.Step == apikey.Mint {
+		if v.Secret.Holding == apikey.Ours && v.secret == nil {
+			// What the Secret was before the new digest is recorded is what publishing replaces:
+			// its resourceVersion is the fence against another leader.
+			return r.read(ctx, o, v)
+		}
+		minted, err := r.Format.Mint(r.Entropy)
+		if err != nil {
+			return fmt.Errorf("mint token: %w", err)
+		}
+		token = minted
+		plan.Credentials = append(plan.Credentials, apikey.Credential{Digest: token.Digest(), Hint: token.Hint(),
+			Phase: apikey.Pending, IssuedAt: now, ValidUntil: v.Key.ExpiresAt})
+	}
+	if err := r.record(ctx, o, v, plan); err != nil {
+		return err
+	}
+	for _, n := range plan.Notices {
+		r.tell(o, n)
+	}
+	if err := r.sweep(ctx, o, plan.Sweep); err != nil {
+		return err
+	}
+	switch plan.Step {
+	case apikey.Settle:
+		return nil
+	case apikey.Mint:
+		v.hand, v.Held = token, token.Digest()
+		return nil
+	case apikey.Publish:
+		return r.publish(ctx, o, v, v.hand.Reveal())
+	case apikey.Redeliver:
+		plain, _, ok := known(o, v.secret, v.Credentials)
+		if !ok {
+			return fmt.Errorf("rewrite Secret %s: the token in it is not recorded", v.SecretName)
+		}
+		return r.publish(ctx, o, v, plain)
+	case apikey.Unpublish:
+		return r.unpublish(ctx, o, v)
+	}
+	return fmt.Errorf("unknown step %d", plan.Step)
+}
+
+// record writes the plan's credentials and conditions to the status when they differ from what is
+// there. The write compares and swaps on the resourceVersion that was read.
+func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan) error {
+	next := o.DeepCopy()
+	next.Status.Credentials = kube.Records(plan.Credentials)
+	if v.Imported {
+		next.Status.Credentials = nil
+	} else if plan.Delivered.True {
+		next.Status.SecretName = v.SecretName
+	}
+	next.Status.ObservedGeneration = o.Generation
+	setCondition(next, conditionReady, plan.Ready)
+	setCondition(next, conditionDelivered, plan.Delivered)
+	if !equality.Semantic.DeepEqual(next.Status, o.Status) {
+		if err := r.Client.Status().Update(ctx, next); err != nil {
+			return fmt.Errorf("write status: %w", err)
+		}
+		*o = *next
+	}
+	v.Credentials, v.LastReason = plan.Credentials, lastReason(o)
+	return nil
+}
+
+func setCondition(o *v1alpha1.ApiKey, kind string, c apikey.Condition) {
+	if c.Reason == "" {
+		return
+	}
+	status := metav1.ConditionFalse
+	if c.True {
+		status = metav1.ConditionTrue
+	}
+	meta.SetStatusCondition(&o.Status.Conditions, metav1.Condition{Type: kind, Status: status,
+		ObservedGeneration: o.Generation, Reason: string(c.Reason), Message: c.Message})
+}
+
+func lastReason(o *v1alpha1.ApiKey) apikey.Reason {
+	if c := meta.FindStatusCondition(o.Status.Conditions, conditionReady); c != nil {
+		return apikey.Reason(c.Reason)
+	}
+	return ""
+}
+
+// tell emits an event about the ApiKey.
+func (r *Reconciler) tell(o *v1alpha1.ApiKey, n apikey.Notice) {
+	kind := corev1.EventTypeNormal
+	if n.Warning {
+		kind = corev1.EventTypeWarning
+	}
+	r.Events.Eventf(o, nil, kind, string(n.Reason), "Reconcile", "%s", n.Message)
+}
+
+// publish writes the Secret with that token: creates it, or replaces exactly the version that was
+// seen.
+func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *view, plain string) error {
+	seen := v.secret
+	if seen != nil && seen.Immutable != nil && *seen.Immutable { // somebody sealed it: make it anew
+		if err := r.remove(ctx, seen); err != nil {
+			return err
+		}
+		seen = nil
+	}
+	if seen == nil {
+		seen = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: v.SecretName,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(o, v1alpha1.GroupVersion.WithKind("ApiKey"))}}}
+		seen.OwnerReferences[0].BlockOwnerDeletion = nil // needs a permission on the owner, for nothing here
+	}
+	secret := render(o, seen, plain)
+	write := r.Client.Update
+	if secret.ResourceVersion == "" {
+		write = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error {
+			return r.Client.Create(ctx, o)
+		}
+	}
+	if err := write(ctx, secret); err != nil {
+		return fmt.Errorf("write Secret %s: %w", v.SecretName, scrub(err, plain))
+	}
+	v.secret, v.Secret = secret, see(o, secret, v.Credentials)
+	r.seen.remember(o, secret.ResourceVersion, v.Secret)
+	return nil
+}
+
+// scrub withholds an error whose text echoes the token, as a validating webhook's might.
+func scrub(err error, plain string) error {
+	text := err.Error()
+	if !strings.Contains(text, plain) && !strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(plain))) {
+		return err
+	}
+	return fmt.Errorf("the API server answered %s (its message is withheld: it echoes the token)", apierrors.ReasonForError(err))
+}
+
+// render returns the Secret as it is to be: what it was, with our labels, and the token as its
+// only data.
+func render(o *v1alpha1.ApiKey, was *corev1.Secret, plain string) *corev1.Secret {
+	secret := was.DeepCopy()
+	if secret.Labels == nil {
+		secret.Labels = map[string]string{}
+	}
+	secret.Labels[managedByLabel] = managedBy
+	secret.Labels[kube.CredentialLabel] = apikey.DigestOf(plain).ID()
+	secret.Immutable = nil
+	secret.Data = map[string][]byte{kube.SecretKey(o): []byte(plain)}
+	if secret.Type == "" {
+		secret.Type = corev1.SecretTypeOpaque
+	}
+	return secret
+}
+
+// unpublish deletes the Secret in the version that was seen, if the ApiKey is still as it was when
+// that was decided.
+func (r *Reconciler) unpublish(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
+	if v.secret == nil {
+		if err := r.read(ctx, o, v); err != nil || v.Secret.Holding != apikey.Ours {
+			return err
+		}
+	}
+	if err := r.confirm(ctx, o); err != nil {
+		return err
+	}
+	if err := r.remove(ctx, v.secret); err != nil {
+		return err
+	}
+	v.secret, v.Secret = nil, apikey.Seen{}
+	return nil
+}
+
+// sweep deletes Secrets under names that the key no longer delivers to.
+func (r *Reconciler) sweep(ctx context.Context, o *v1alpha1.ApiKey, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if err := r.confirm(ctx, o); err != nil {
+		return err
+	}
+	for _, name := range names {
+		secret := &corev1.Secret{}
+		err := r.Live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: name}, secret)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("get Secret %s: %w", name, err)
+		}
+		if see(o, secret, nil).Holding == apikey.Ours {
+			if err := r.remove(ctx, secret); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// confirm fails with a conflict when the ApiKey is not what the API server has now. Deleting
+// cannot be fenced by a write to the status, so it must not follow from a stale read.
+func (r *Reconciler) confirm(ctx context.Context, o *v1alpha1.ApiKey) error {
+	var live v1alpha1.ApiKey
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o), &live); err != nil {
+		return fmt.Errorf("confirm ApiKey: %w", err)
+	}
+	if live.UID != o.UID || live.ResourceVersion != o.ResourceVersion {
+		return apierrors.NewConflict(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "apikeys"}, o.Name,
+			errors.New("changed since it was read"))
+	}
+	return nil
+}
+
+// remove deletes the Secret in exactly the version that was read.
+func (r *Reconciler) remove(ctx context.Context, secret *corev1.Secret) error {
+	err := r.Client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Secret %s: %w", secret.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+)
+
+// The verbs below are all that the controller may do; `make generate` turns them into
+// config/rbac.
+//
+// +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
+// +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys/status,verbs=update
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=apikey-system,resources=leases,verbs=get;create;update
+
+const (
+	// maxSteps bounds the steps of one reconcile: mint, publish, promote, and one to spare.
+	maxSteps = 4
+	// lostRace is the pause after a conflict, for the cache to catch up with who won.
+	lostRace = 50 * time.Millisecond
+)
+
+// Reconciler brings ApiKeys, their records and their Secrets together. All fields but seen are
+// required.
+type Reconciler struct {
+	Client  client.Client // reads ApiKeys and Secret metadata from a cache
+	Live    client.Reader // reads from the API server
+	Events  events.EventRecorder
+	Format  apikey.Format
+	Entropy io.Reader // cryptographically random
+	Now     func() time.Time
+
+	seen memory
+}
+
+// Reconcile takes one ApiKey a step further until nothing is left to do: gather, decide, apply.
+//
+// A conflict is a normal outcome: somebody else was faster, so it looks again. An error is
+// transient and goes back to the queue; whatever needs a person is a condition.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var o v1alpha1.ApiKey
+	if err := r.Client.Get(ctx, req.NamespacedName, &o); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.seen.forget(req.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("get ApiKey: %w", err)
+	}
+	now := r.Now().Truncate(time.Second) // the resolution of the API's timestamps
+	v, err := r.gather(ctx, &o)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	for range maxSteps {
+		plan := apikey.Decide(v.State, now)
+		switch err := r.apply(ctx, &o, &v, plan, now); {
+		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
+			return ctrl.Result{RequeueAfter: lostRace}, nil
+		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+			return ctrl.Result{}, nil // everything here is about to go
+		case err != nil:
+			return ctrl.Result{}, err
+		case plan.Step == apikey.Settle:
+			return wakeAt(plan.WakeAt, r.Now()), nil
+		}
+	}
+	return ctrl.Result{RequeueAfter: lostRace}, nil
+}
+
+func wakeAt(at, now time.Time) ctrl.Result {
+	if at.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(at.Sub(now), time.Millisecond)}
+}
+
+// SetupWithManager registers the reconciler, the watches that wake it and the indexes that
+// gather reads.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workers int) error {
+	if err := indexes(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("index ApiKeys and Secrets: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("apikey").
+		For(&v1alpha1.ApiKey{}).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.namers)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}

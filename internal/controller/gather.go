@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+)
+
+const (
+	bySecret = "secretName" // ApiKeys by the Secret that they deliver to
+	byDigest = "digest"     // ApiKeys by every digest that they claim
+	byOwner  = "owner"      // Secrets by the UID of their controller
+)
+
+// indexes registers what gather looks ApiKeys and Secrets up by.
+func indexes(ctx context.Context, indexer client.FieldIndexer) error {
+	return errors.Join(
+		indexer.IndexField(ctx, &v1alpha1.ApiKey{}, bySecret, func(o client.Object) []string {
+			if k, ok := o.(*v1alpha1.ApiKey); ok && !kube.Imported(k) {
+				return []string{kube.SecretName(k)}
+			}
+			return nil
+		}),
+		indexer.IndexField(ctx, &v1alpha1.ApiKey{}, byDigest, func(o client.Object) (out []string) {
+			if k, ok := o.(*v1alpha1.ApiKey); ok {
+				for _, c := range kube.Credentials(k) {
+					out = append(out, c.Digest.String())
+				}
+			}
+			return out
+		}),
+		indexer.IndexField(ctx, secretMetadata(), byOwner, func(o client.Object) []string {
+			if owner := metav1.GetControllerOf(o); owner != nil {
+				return []string{string(owner.UID)}
+			}
+			return nil
+		}),
+	)
+}
+
+// secretMetadata is the form in which Secrets are watched: names and labels, no data.
+func secretMetadata() *metav1.PartialObjectMetadata {
+	meta := &metav1.PartialObjectMetadata{}
+	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return meta
+}
+
+// view is what was gathered: the state to decide on, and the Secret as it was read, when it was.
+type view struct {
+	apikey.State
+	secret *corev1.Secret // nil when it is absent or known without reading it
+	hand   apikey.Token   // minted in this reconcile
+}
+
+func (v *view) at(o *v1alpha1.ApiKey) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: v.SecretName}
+}
+
+// gather looks at everything that the decision depends on.
+func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, error) {
+	v := view{State: apikey.State{
+		Key: kube.Key(o), Imported: kube.Imported(o), Credentials: kube.Recorded(o),
+		Overlap: apikey.DefaultOverlap, SecretName: kube.SecretName(o), LastReason: lastReason(o),
+	}}
+	if v.Imported {
+		disputed, err := r.disputed(ctx, o)
+		v.Disputed = disputed
+		return v, err
+	}
+	if err := r.look(ctx, o, &v); err != nil {
+		return v, err
+	}
+	return v, r.strays(ctx, o, &v)
+}
+
+// look sees the Secret: from memory when its metadata says that it is as it was last time, else
+// by reading it.
+func (r *Reconciler) look(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
+	meta := secretMetadata()
+	switch err := r.Client.Get(ctx, v.at(o), meta); {
+	case err == nil:
+		if seen, ok := r.seen.recall(o, meta.ResourceVersion); ok {
+			v.Secret = seen
+			return nil
+		}
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("get metadata of Secret %s: %w", v.SecretName, err)
+	}
+	return r.read(ctx, o, v)
+}
+
+// read sees the Secret by reading it from the API server.
+func (r *Reconciler) read(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
+	secret := &corev1.Secret{}
+	if err := r.Live.Get(ctx, v.at(o), secret); err != nil {
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("get Secret %s: %w", v.SecretName, err)
+		}
+		v.secret, v.Secret = nil, apikey.Seen{}
+		v.Rival, err = r.rival(ctx, o)
+		return err
+	}
+	v.secret, v.Secret = secret, see(o, secret, v.Credentials)
+	if v.Secret.Holding == apikey.Ours {
+		r.seen.remember(o, secret.ResourceVersion, v.Secret)
+	}
+	return nil
+}
+
+// see judges a Secret that was read.
+func see(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.Credential) apikey.Seen {
+	if owner := metav1.GetControllerOf(secret); owner == nil || owner.UID != o.UID {
+		return apikey.Seen{Holding: apikey.Foreign}
+	}
+	seen := apikey.Seen{Holding: apikey.Ours}
+	token, c, ok := known(o, secret, records)
+	if !ok {
+		return seen
+	}
+	seen.Digest = c.Digest
+	seen.Exact = equality.Semantic.DeepEqual(render(o, secret, token), secret)
+	return seen
+}
+
+// known finds a token in the Secret that is recorded: under its own key, or else under any
+// other, because the key may have been renamed in the spec.
+func known(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.Credential) (string, apikey.Credential, bool) {
+	match := func(value []byte) (string, apikey.Credential, bool) {
+		digest := apikey.DigestOf(string(value))
+		for _, c := range records {
+			if c.Digest == digest && c.Phase != apikey.Retired {
+				return string(value), c, true
+			}
+		}
+		return "", apikey.Credential{}, false
+	}
+	if token, c, ok := match(secret.Data[kube.SecretKey(o)]); ok {
+		return token, c, true
+	}
+	for _, value := range secret.Data {
+		if token, c, ok := match(value); ok {
+			return token, c, true
+		}
+	}
+	return "", apikey.Credential{}, false
+}
+
+// rival returns the name of an older ApiKey that delivers to the same Secret, or "".
+func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, error) {
+	var list v1alpha1.ApiKeyList
+	if err := r.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFields{bySecret: kube.SecretName(o)}); err != nil {
+		return "", fmt.Errorf("list ApiKeys of Secret %s: %w", kube.SecretName(o), err)
+	}
+	for i := range list.Items {
+		other := &list.Items[i]
+		over := other.Spec.State == v1alpha1.KeyRevoked || !other.DeletionTimestamp.IsZero()
+		if other.UID != o.UID && !over && kube.Claim(other).Precedes(kube.Claim(o)) {
+			return other.Name, nil
+		}
+	}
+	return "", nil
+}
+
+// disputed returns the id of a digest of o that another ApiKey has the better claim to, or "".
+func (r *Reconciler) disputed(ctx context.Context, o *v1alpha1.ApiKey) (string, error) {
+	for _, c := range kube.Credentials(o) {
+		var list v1alpha1.ApiKeyList
+		if err := r.Client.List(ctx, &list, client.MatchingFields{byDigest: c.Digest.String()}); err != nil {
+			return "", fmt.Errorf("list ApiKeys of digest %s: %w", c.Digest.ID(), err)
+		}
+		for i := range list.Items {
+			if other := &list.Items[i]; other.UID != o.UID && kube.Claim(other).Precedes(kube.Claim(o)) {
+				return c.Digest.ID(), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// strays finds Secrets of o under names that it no longer delivers to.
+func (r *Reconciler) strays(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
+	if o.Status.SecretName == "" {
+		return nil
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	if err := r.Client.List(ctx, list, client.InNamespace(o.Namespace), client.MatchingFields{byOwner: string(o.UID)}); err != nil {
+		return fmt.Errorf("list Secrets of the ApiKey: %w", err)
+	}
+	for i := range list.Items {
+		if s := &list.Items[i]; s.Name != v.SecretName {
+			v.Strays = append(v.Strays, apikey.Stray{Name: s.Name, CredentialID: s.Labels[kube.CredentialLabel]})
+		}
+	}
+	return nil
+}
+
+// namers maps a Secret to the ApiKeys to wake: all that deliver to its name, and its owner.
+func (r *Reconciler) namers(ctx context.Context, secret client.Object) []reconcile.Request {
+	var out []reconcile.Request
+	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == "ApiKey" {
+		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
+	}
+	var list v1alpha1.ApiKeyList
+	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{bySecret: secret.GetName()}); err != nil {
+		return out // the cache is not there yet; every ApiKey is reconciled when it is
+	}
+	for i := range list.Items {
+		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return out
+}
+
+// memory remembers what a Secret held at a resourceVersion, so that a Secret is read once and
+// not at every reconcile. It is an optimisation: losing it costs reads.
+type memory struct {
+	mu    sync.Mutex
+	known map[types.NamespacedName]recollection // by ApiKey
+}
+
+type recollection struct {
+	version    string // of the Secret
+	generation int64  // of the ApiKey
+	uid        types.UID
+	seen       apikey.Seen
+}
+
+func (m *memory) recall(o *v1alpha1.ApiKey, version string) (apikey.Seen, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, ok := m.known[client.ObjectKeyFromObject(o)]
+	return k.seen, ok && k.version == version && k.generation == o.Generation && k.uid == o.UID && k.seen.Exact
+}
+
+func (m *memory) remember(o *v1alpha1.ApiKey, version string, seen apikey.Seen) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[types.NamespacedName]recollection{}
+	}
+	m.known[client.ObjectKeyFromObject(o)] = recollection{version: version, generation: o.Generation, uid: o.UID, seen: seen}
+}
+
+func (m *memory) forget(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, key)
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+)
+
+// All that the server may do: it has no verb on Secrets.
+//
+// +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+
+// Watch keeps the ring up to date with the cluster until ctx is done. It returns an error only
+// when no client can be made of the configuration; an API server that is away is retried, and
+// the ring keeps answering from what it knows.
+func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("register ApiKey: %w", err)
+	}
+	keys := rest.CopyConfig(cfg)
+	keys.GroupVersion, keys.APIPath = &v1alpha1.GroupVersion, "/apis"
+	keys.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	client, err := rest.RESTClientFor(keys)
+	if err != nil {
+		return fmt.Errorf("make client for ApiKeys: %w", err)
+	}
+	spaces, err := metadata.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("make client for Namespaces: %w", err)
+	}
+	namespaces := spaces.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
+
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		cache.NewReflectorWithOptions(
+			cache.NewListWatchFromClient(client, "apikeys", metav1.NamespaceAll, fields.Everything()),
+			&v1alpha1.ApiKey{}, keyStore{r}, cache.ReflectorOptions{Name: "apikeys"}).RunWithContext(ctx)
+	})
+	wg.Go(func() {
+		cache.NewReflectorWithOptions(&cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return namespaces.List(ctx, o)
+			},
+			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				return namespaces.Watch(ctx, o)
+			},
+		}, &metav1.PartialObjectMetadata{}, spaceStore{r}, cache.ReflectorOptions{Name: "namespaces"}).RunWithContext(ctx)
+	})
+	wg.Wait()
+	return nil
+}
+
+// keyStore is a reflector's store of ApiKeys that keeps records and forgets the objects.
+type keyStore struct{ ring *Ring }
+
+func (s keyStore) Add(obj any) error {
+	o, ok := obj.(*v1alpha1.ApiKey)
+	if !ok {
+		return fmt.Errorf("store ApiKey: got %T", obj)
+	}
+	s.ring.put(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, read(o))
+	return nil
+}
+
+func (s keyStore) Update(obj any) error { return s.Add(obj) }
+
+func (s keyStore) Delete(obj any) error {
+	o, ok := obj.(*v1alpha1.ApiKey)
+	if !ok {
+		return fmt.Errorf("delete ApiKey: got %T", obj)
+	}
+	s.ring.remove(types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
+	return nil
+}
+
+func (s keyStore) Replace(list []any, _ string) error {
+	records := make(map[types.NamespacedName]*record, len(list))
+	for _, obj := range list {
+		o, ok := obj.(*v1alpha1.ApiKey)
+		if !ok {
+			return fmt.Errorf("list ApiKeys: got %T", obj)
+		}
+		records[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = read(o)
+	}
+	s.ring.replace(records)
+	return nil
+}
+
+func (keyStore) Resync() error { return nil }
+
+// spaceStore is a reflector's store of Namespaces that keeps their tenants.
+type spaceStore struct{ ring *Ring }
+
+func (s spaceStore) Add(obj any) error { return s.put(obj, false) }
+
+func (s spaceStore) Update(obj any) error { return s.put(obj, false) }
+
+func (s spaceStore) Delete(obj any) error { return s.put(obj, true) }
+
+func (s spaceStore) put(obj any, gone bool) error {
+	o, ok := obj.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return fmt.Errorf("store Namespace: got %T", obj)
+	}
+	s.ring.putSpace(o.Name, space{tenant: tenantOf(o), gone: gone})
+	return nil
+}
+
+func (s spaceStore) Replace(list []any, _ string) error {
+	spaces := make(map[string]space, len(list))
+	for _, obj := range list {
+		o, ok := obj.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return fmt.Errorf("list Namespaces: got %T", obj)
+		}
+		spaces[o.Name] = space{tenant: tenantOf(o)}
+	}
+	s.ring.replaceSpaces(spaces)
+	return nil
+}
+
+func (spaceStore) Resync() error { return nil }

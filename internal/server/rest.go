@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+// mountREST mounts the REST API.
+func (s *Server) mountREST(mux *http.ServeMux) {
+	get := func(path string, rule authn.Rule, answer func(authn.Principal) any) {
+		mux.HandleFunc("GET "+path, s.guard(rule, func(w http.ResponseWriter, _ *http.Request, p authn.Principal) {
+			writeJSON(w, http.StatusOK, answer(p))
+		}))
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Allow", "GET, HEAD")
+			writeError(w, http.StatusMethodNotAllowed, "Method Not Allowed", "Use GET", "method_not_allowed")
+		})
+	}
+	get("/api/user", authn.ReadUser, func(p authn.Principal) any {
+		return user{ID: accountID(p.ID), Username: p.Username, Role: p.Role.String()}
+	})
+	get("/api/projects", authn.ReadProjects, func(p authn.Principal) any {
+		return projects{Items: s.Verifier.Keys.Projects(p.Tenant)}
+	})
+}
+
+// user is the answer of GET /api/user.
+type user struct {
+	ID       accountID `json:"id"`
+	Username string    `json:"username"`
+	Role     string    `json:"role"`
+}
+
+// projects is the answer of GET /api/projects.
+type projects struct {
+	Items []authn.Project `json:"items"`
+}
+
+// accountID is a number in JSON when it is one that every JSON reader keeps exactly (RFC 8259,
+// section 6), else a string.
+type accountID string
+
+// MarshalJSON implements json.Marshaler.
+func (id accountID) MarshalJSON() ([]byte, error) {
+	const maxExact = 1<<53 - 1
+	if n, err := strconv.ParseInt(string(id), 10, 64); err == nil && n >= 0 && n <= maxExact && strconv.FormatInt(n, 10) == string(id) {
+		return []byte(id), nil
+	}
+	return json.Marshal(string(id))
+}
+
+// guard lets a request through to next when its credential is good and satisfies the rule.
+func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Request, authn.Principal)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var p authn.Principal
+		var err error
+		token, denial := bearer(r)
+		if !denial.Denied() {
+			p, denial, err = s.Verifier.Verify(token)
+		}
+		if err == nil && !denial.Denied() {
+			denial = rule.Permit(p)
+		}
+		switch {
+		case err != nil:
+			s.Log.WarnContext(r.Context(), "undecided", "route", r.Pattern, "error", err)
+			writeError(w, http.StatusServiceUnavailable, "Service Unavailable", "The server cannot tell yet; try again", "unavailable")
+		case denial.Denied():
+			s.audit(r, p, denial)
+			writeDenial(w, denial)
+		default:
+			next(w, r, p)
+		}
+	}
+}
+
+// audit writes the one line of a denial. It names the route, not the path, because people paste
+// tokens into paths too.
+func (s *Server) audit(r *http.Request, p authn.Principal, d authn.Denial) {
+	attrs := []any{"door", "rest", "route", r.Pattern, "status", d.Status(), "code", d.Code, "reason", d.Reason, "peer", r.RemoteAddr}
+	if p.Key != "" {
+		attrs = append(attrs, "key", p.Key, "credential", p.Credential.ID(), "tenant", p.Tenant)
+	}
+	s.Log.InfoContext(r.Context(), "denied", attrs...)
+}
+
+// failure is the body of every answer that is not a success. Clients depend on the first two
+// fields.
+type failure struct {
+	Error   string `json:"error"`
+	Message string `json:"message"`
+	Code    string `json:"code"`
+}
+
+// writeDenial answers with a denial and the challenge of RFC 6750, section 3: without an error
+// when there was no credential to be wrong.
+func writeDenial(w http.ResponseWriter, d authn.Denial) {
+	challenge := `Bearer realm="kaana"`
+	switch d.Code {
+	case authn.Forbidden:
+		challenge += `, error="insufficient_scope"`
+	case authn.InvalidToken, authn.TokenExpired:
+		challenge += `, error="invalid_token", error_description="` + d.Message() + `"`
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
+	writeError(w, d.Status(), http.StatusText(d.Status()), d.Message(), string(d.Code))
+}
+
+func writeError(w http.ResponseWriter, status int, title, message, code string) {
+	writeJSON(w, status, failure{Error: title, Message: message, Code: code})
+}
+
+// writeJSON answers with a body that no cache may keep, without a trailing line break.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	b, err := json.Marshal(body)
+	if err != nil { // a programming error; nothing of it may reach the client
+		status, b = http.StatusInternalServerError, []byte(`{"error":"Internal Server Error","message":"Something went wrong","code":"internal"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster starts a real Kubernetes control plane on this machine, for tests and for
+// `make run`: etcd and kube-apiserver by envtest, and a kube-controller-manager, so that garbage
+// collection and namespace deletion are real. There are no nodes.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+const (
+	startTimeout = 2 * time.Minute
+	stopTimeout  = 20 * time.Second
+	saKey        = "sa-signer.key" // where envtest keeps it, in the certificate folder
+)
+
+// Options says what to start.
+type Options struct {
+	Binaries string // folder with etcd, kube-apiserver, kube-controller-manager and kubectl
+	State    string // folder for certificates, data, logs and kubeconfigs; must exist
+}
+
+// Cluster is a running control plane.
+type Cluster struct {
+	Config     *rest.Config // of an administrator
+	Kubeconfig string       // file, of the same
+
+	options Options
+	env     *envtest.Environment
+	manager *exec.Cmd
+	logs    []*os.File
+}
+
+// Binaries returns the folder of the control plane's binaries that `make controlplane` built, found
+// from a test's own folder upwards.
+func Binaries() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find bin/k8s: %w", err)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			k8s := filepath.Join(dir, "bin", "k8s")
+			if _, err := os.Stat(filepath.Join(k8s, "kube-controller-manager")); err != nil {
+				return "", fmt.Errorf("no control plane, run make controlplane: %w", err)
+			}
+			return k8s, nil
+		}
+	}
+	return "", errors.New("find bin/k8s: no go.mod above the working folder")
+}
+
+// Start starts a control plane. On error nothing is left running.
+func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
+	c := &Cluster{options: o, env: &envtest.Environment{
+		BinaryAssetsDirectory:    o.Binaries,
+		ControlPlaneStartTimeout: startTimeout, ControlPlaneStopTimeout: stopTimeout,
+	}}
+	defer func() {
+		if failed != nil {
+			_ = c.Stop()
+		}
+	}()
+	for _, dir := range []string{"certs", "etcd", "log"} {
+		if err := os.MkdirAll(filepath.Join(o.State, dir), 0o700); err != nil {
+			return nil, fmt.Errorf("make state folder: %w", err)
+		}
+	}
+	etcd, server := &envtest.Etcd{DataDir: filepath.Join(o.State, "etcd")}, c.env.ControlPlane.GetAPIServer()
+	c.env.ControlPlane.Etcd = etcd
+	server.CertDir = filepath.Join(o.State, "certs")
+	for name, out := range map[string]func(f *os.File){
+		"etcd":           func(f *os.File) { etcd.Out, etcd.Err = f, f },
+		"kube-apiserver": func(f *os.File) { server.Out, server.Err = f, f },
+	} {
+		f, err := c.log(name)
+		if err != nil {
+			return nil, err
+		}
+		out(f)
+	}
+	etcd.Configure().Append("unsafe-no-fsync")
+	config, err := c.env.Start()
+	if err != nil {
+		return nil, fmt.Errorf("start etcd and kube-apiserver: %w", err)
+	}
+	c.Config = config
+	c.Kubeconfig = filepath.Join(o.State, "admin.kubeconfig")
+	if err := os.WriteFile(c.Kubeconfig, c.env.KubeConfig, 0o600); err != nil {
+		return nil, fmt.Errorf("write kubeconfig: %w", err)
+	}
+	return c, c.startManager(ctx)
+}
+
+// startManager starts kube-controller-manager with the kubeconfig of the administrator; each of
+// its controllers uses a ServiceAccount of its own.
+func (c *Cluster) startManager(ctx context.Context) error {
+	ca := filepath.Join(c.options.State, "certs", "ca.crt")
+	if err := os.WriteFile(ca, c.Config.CAData, 0o600); err != nil {
+		return fmt.Errorf("write CA: %w", err)
+	}
+	out, err := c.log("kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	c.manager = exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(c.options.Binaries, "kube-controller-manager"),
+		"--kubeconfig", c.Kubeconfig, "--secure-port=0", "--leader-elect=false", "--use-service-account-credentials",
+		"--service-account-private-key-file", filepath.Join(c.options.State, "certs", saKey), "--root-ca-file", ca,
+		"--kube-api-qps=500", "--kube-api-burst=1000")
+	c.manager.Stdout, c.manager.Stderr = out, out
+	c.manager.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.manager.Start(); err != nil {
+		return fmt.Errorf("start kube-controller-manager: %w", err)
+	}
+	return nil
+}
+
+func (c *Cluster) log(name string) (*os.File, error) {
+	f, err := os.Create(filepath.Join(c.options.State, "log", name+".log"))
+	if err != nil {
+		return nil, fmt.Errorf("make log: %w", err)
+	}
+	c.logs = append(c.logs, f)
+	return f, nil
+}
+
+// Stop ends every process that Start started.
+func (c *Cluster) Stop() error {
+	var errs []error
+	if c.manager != nil && c.manager.Process != nil {
+		_ = c.manager.Process.Kill() // it holds nothing that a kill could lose
+		_ = c.manager.Wait()
+	}
+	errs = append(errs, c.env.Stop())
+	for _, f := range c.logs {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Kubectl runs kubectl as the administrator and returns what it printed.
+func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(c.options.Binaries, "kubectl"), append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %v: %w: %s", args, err, bytes.TrimSpace(errs.Bytes()))
+	}
+	return out.String(), nil
+}
+
+// AccountKubeconfig writes a kubeconfig with a token of a ServiceAccount and returns its file.
+func (c *Cluster) AccountKubeconfig(ctx context.Context, namespace, name string) (string, error) {
+	client, err := kubernetes.NewForConfig(c.Config)
+	if err != nil {
+		return "", fmt.Errorf("make client: %w", err)
+	}
+	year := int64(365 * 24 * 3600)
+	token, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name,
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &year}}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("request token of ServiceAccount %s/%s: %w", namespace, name, err)
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["local"] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.Config.CAData}
+	config.AuthInfos["local"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Contexts["local"] = &clientcmdapi.Context{Cluster: "local", AuthInfo: "local"}
+	config.CurrentContext = "local"
+	file := filepath.Join(c.options.State, name+".kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		return "", fmt.Errorf("write kubeconfig: %w", err)
+	}
+	return file, nil
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	systemNamespace = "apikey-system"
+	grace           = 15 * time.Second // between asking a process to end and ending it
+	restartPause    = 500 * time.Millisecond
+)
+
+// Operator is a running controller and server, each a process of its own with its own
+// ServiceAccount. A process that dies is started again, as a kubelet would.
+type Operator struct {
+	URL    string // https, without a path
+	CAFile string
+	Client *http.Client // trusts CAFile
+
+	Controller, Server *Process
+}
+
+// Install applies the manifests that `make run` and the tests need: everything of config but the
+// Deployments, for which there is no node.
+func (c *Cluster) Install(ctx context.Context, root string) error {
+	for _, dir := range []string{"config/crd", "config/rbac"} {
+		if _, err := c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, dir)); err != nil {
+			return err
+		}
+	}
+	_, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "crd/apikeys.auth.kaana.com", "--timeout=60s")
+	return err
+}
+
+// StartOperator starts the binary's two processes. port is the HTTPS port; 0 takes a free one. say
+// is told when a process is started again.
+func (c *Cluster) StartOperator(ctx context.Context, binary string, port int, say func(format string, args ...any)) (*Operator, error) {
+	cert, err := NewCertificate(c.options.State)
+	if err != nil {
+		return nil, err
+	}
+	addresses := [3]string{fmt.Sprintf("127.0.0.1:%d", port)}
+	for i := range addresses {
+		if i == 0 && port != 0 {
+			continue
+		}
+		if addresses[i], err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	listen, probes, metrics := addresses[0], addresses[1], addresses[2]
+	configs := map[string]string{
+		"server":     fmt.Sprintf("listen: %s\ntls: {certFile: %q, keyFile: %q}\n", listen, cert.CertFile, cert.KeyFile),
+		"controller": fmt.Sprintf("probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\n", probes, metrics),
+	}
+	op := &Operator{URL: "https://" + listen, CAFile: cert.CAFile}
+	if op.Client, err = trusting(cert.CAFile); err != nil {
+		return nil, err
+	}
+	for name, text := range configs {
+		file := filepath.Join(c.options.State, name+".yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, fmt.Errorf("write configuration: %w", err)
+		}
+		kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+name)
+		if err != nil {
+			return nil, err
+		}
+		p := &Process{Name: name, LogFile: filepath.Join(c.options.State, "log", name+".log"), say: say,
+			command: []string{binary, name, "--config", file, "--kubeconfig", kubeconfig}}
+		if err := p.start(); err != nil {
+			_ = op.Stop()
+			return nil, err
+		}
+		if name == "server" {
+			op.Server = p
+		} else {
+			op.Controller = p
+		}
+	}
+	return op, op.waitReady(ctx)
+}
+
+// waitReady waits until the server gives verdicts.
+func (op *Operator) waitReady(ctx context.Context) error {
+	for {
+		if resp, err := op.Client.Get(op.URL + "/readyz"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		if err := op.Server.failed(); err != nil {
+			_ = op.Stop()
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			_ = op.Stop()
+			return fmt.Errorf("wait for the server: %w; see %s", ctx.Err(), op.Server.LogFile)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends both processes.
+func (op *Operator) Stop() error {
+	for _, p := range []*Process{op.Server, op.Controller} {
+		if p != nil {
+			p.stop()
+		}
+	}
+	return nil
+}
+
+// Process is one process that is kept running.
+type Process struct {
+	Name, LogFile string
+
+	command []string
+	say     func(string, ...any)
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	starts  int
+	ended   chan struct{} // the process that runs now has ended
+	done    chan struct{} // stop was called
+}
+
+func (p *Process) start() error {
+	p.done = make(chan struct{})
+	if err := p.launch(); err != nil {
+		return err
+	}
+	go p.keep()
+	return nil
+}
+
+func (p *Process) launch() error {
+	out, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = exec.Command(p.command[0], p.command[1:]...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, in order
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", p.Name, err)
+	}
+	p.starts++
+	p.ended = make(chan struct{})
+	go func(cmd *exec.Cmd, ended chan struct{}) {
+		_ = cmd.Wait()
+		_ = out.Close()
+		close(ended)
+	}(p.cmd, p.ended)
+	return nil
+}
+
+// keep starts the process again when it ends by itself.
+func (p *Process) keep() {
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-p.running():
+		}
+		p.mu.Lock()
+		state := p.cmd.ProcessState.String()
+		p.mu.Unlock()
+		select {
+		case <-p.done:
+			return
+		case <-time.After(restartPause):
+		}
+		p.say("%s ended (%s); starting it again, see %s", p.Name, state, p.LogFile)
+		if err := p.launch(); err != nil {
+			p.say("%v", err)
+		}
+	}
+}
+
+func (p *Process) running() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// PID returns the process's id.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
+}
+
+// Kill ends the process at once, as kill -9 does, and waits until it is gone. It is started again.
+func (p *Process) Kill() {
+	ended := p.running()
+	_ = syscall.Kill(p.PID(), syscall.SIGKILL)
+	<-ended
+}
+
+// failed returns why a process that never came up ended, from its last line.
+func (p *Process) failed() error {
+	select {
+	case <-p.running():
+	default:
+		return nil
+	}
+	text, err := os.ReadFile(p.LogFile)
+	if err != nil {
+		return fmt.Errorf("read log of %s: %w", p.Name, err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return fmt.Errorf("%s did not start: %s", p.Name, lines[len(lines)-1])
+}
+
+// stop asks the process to end, and ends it when it does not.
+func (p *Process) stop() {
+	close(p.done)
+	ended := p.running()
+	_ = syscall.Kill(p.PID(), syscall.SIGTERM)
+	select {
+	case <-ended:
+	case <-time.After(grace):
+		_ = syscall.Kill(p.PID(), syscall.SIGKILL)
+		<-ended
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func trusting(caFile string) (*http.Client, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("read CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}}, nil
+}
