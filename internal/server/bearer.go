@@ -14,7 +14,7 @@ import (
 // there is none.
 func bearer(r *http.Request) (string, authn.Denial) {
 	headers := r.Header["Authorization"]
-	inQuery := strings.Contains(r.URL.RawQuery, "access_token") && r.URL.Query().Has("access_token")
+	inQuery := r.URL.RawQuery != "" && r.URL.Query().Has("access_token")
 	switch {
 	case len(headers) > 1, inQuery:
 		// Section 2.3 of the RFC allows the query; it ends up in logs and histories.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -48,23 +49,39 @@ type Cluster struct {
 	logs    []*os.File
 }
 
-// Binaries returns the folder of the control plane's binaries that `make controlplane` built, found
-// from a test's own folder upwards.
-func Binaries() (string, error) {
+// Root returns the root of the repository, found from a test's own folder upwards.
+func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("find bin/k8s: %w", err)
+		return "", fmt.Errorf("find the repository: %w", err)
 	}
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			k8s := filepath.Join(dir, "bin", "k8s")
-			if _, err := os.Stat(filepath.Join(k8s, "kube-controller-manager")); err != nil {
-				return "", fmt.Errorf("no control plane, run make controlplane: %w", err)
-			}
-			return k8s, nil
+		if _, err := os.Stat(filepath.Join(dir, "PROJECT")); err == nil {
+			return dir, nil
 		}
 	}
-	return "", errors.New("find bin/k8s: no go.mod above the working folder")
+	return "", errors.New("find the repository: no PROJECT file above the working folder")
+}
+
+// StartForTest starts a control plane with the manifests installed, its state in that folder. It
+// needs the binaries of `make controlplane`.
+func StartForTest(ctx context.Context, state string) (*Cluster, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	k8s := filepath.Join(root, "bin", "k8s")
+	if _, err := os.Stat(filepath.Join(k8s, "kube-controller-manager")); err != nil {
+		return nil, fmt.Errorf("no control plane, run make controlplane: %w", err)
+	}
+	c, err := Start(ctx, Options{Binaries: k8s, State: state})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Install(ctx, root); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
 }
 
 // Start starts a control plane. On error nothing is left running.
@@ -178,8 +195,12 @@ func (c *Cluster) AccountKubeconfig(ctx context.Context, namespace, name string)
 	if err != nil {
 		return "", fmt.Errorf("request token of ServiceAccount %s/%s: %w", namespace, name, err)
 	}
+	server := c.Config.Host
+	if !strings.Contains(server, "://") {
+		server = "https://" + server
+	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["local"] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.Config.CAData}
+	config.Clusters["local"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: c.Config.CAData}
 	config.AuthInfos["local"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts["local"] = &clientcmdapi.Context{Cluster: "local", AuthInfo: "local"}
 	config.CurrentContext = "local"

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kaana/apikey-operator/test/cluster"
+)
+
+func TestTheContract(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "auth.kaana.com/v1alpha1 on a real API server")
+}
+
+var keys dynamic.ResourceInterface
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	c, err := cluster.StartForTest(ctx, GinkgoT().TempDir())
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(c.Stop)
+	client, err := dynamic.NewForConfig(c.Config)
+	Expect(err).NotTo(HaveOccurred())
+	keys = client.Resource(schema.GroupVersionResource{Group: "auth.kaana.com", Version: "v1alpha1", Resource: "apikeys"}).Namespace("default")
+})
+
+// apikey returns an ApiKey with that spec, in YAML.
+func apikey(spec string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	Expect(yaml.Unmarshal([]byte("apiVersion: auth.kaana.com/v1alpha1\nkind: ApiKey\nmetadata: {generateName: cel-}\nspec: "+spec), &o.Object)).To(Succeed())
+	return o
+}
+
+func create(ctx context.Context, spec string) (*unstructured.Unstructured, error) {
+	return keys.Create(ctx, apikey(spec), metav1.CreateOptions{FieldValidation: "Strict"})
+}
+
+var (
+	digest      = strings.Repeat("0a", 32)
+	otherDigest = strings.Repeat("0b", 32)
+)
+
+func many(n int, format string) string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf(format, i))
+	}
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// Each pair is one rule: what it accepts, and what it rejects with which words.
+var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, because string) {
+	_, err := create(ctx, accepted)
+	Expect(err).NotTo(HaveOccurred())
+	_, err = create(ctx, rejected)
+	Expect(err).To(MatchError(ContainSubstring(because)))
+},
+	Entry("description has at most 256 characters", `{description: "`+strings.Repeat("x", 256)+`"}`, `{description: "`+strings.Repeat("x", 257)+`"}`, "spec.description: Too long"),
+	Entry("stateReason has at most 256 characters", `{stateReason: "`+strings.Repeat("x", 256)+`"}`, `{stateReason: "`+strings.Repeat("x", 257)+`"}`, "spec.stateReason: Too long"),
+	Entry("state is one of three", `{state: Suspended}`, `{state: Paused}`, `supported values: "Active", "Suspended", "Revoked"`),
+	Entry("role is one of three", `{role: viewer}`, `{role: root}`, `supported values: "admin", "member", "viewer"`),
+	Entry("a username is no system: name", `{owner: {id: "1", username: "a:system:"}}`, `{owner: {id: "1", username: "system:masters"}}`, "spec.owner.username: Forbidden: a username must not start with system:"),
+	Entry("nor is an id", `{owner: {id: "a", username: a}}`, `{owner: {id: "system:masters", username: a}}`, "spec.owner.id: Forbidden: an owner's id must not start with system:"),
+	Entry("an owner has both", `{owner: {id: "1", username: a}}`, `{owner: {id: "1"}}`, "spec.owner.username: Required"),
+	Entry("a username fits into a header", `{owner: {id: "1", username: "auth0|a+b@example.com"}}`, `{owner: {id: "1", username: "a b"}}`, "spec.owner.username"),
+	Entry("nor does it hold a line break", `{owner: {id: "1", username: "x"}}`, `{owner: {id: "1", username: "a\nx-role: admin"}}`, "spec.owner.username"),
+	Entry("an id fits into a header", `{owner: {id: "auth0|1", username: a}}`, `{owner: {id: "a b", username: a}}`, "spec.owner.id"),
+	Entry("a scope is no system: name", `{scopes: ["read:system"]}`, `{scopes: ["system:masters"]}`, "a scope must not start with system:"),
+	Entry("a scope is an OAuth scope-token", `{scopes: ["projects:read", "a/b.c"]}`, `{scopes: ["projects read"]}`, "spec.scopes[0]"),
+	Entry("scopes are a set", `{scopes: [a, b]}`, `{scopes: [a, a]}`, "Duplicate value"),
+	Entry("of at most 64", `{scopes: `+many(64, "s%d")+`}`, `{scopes: `+many(65, "s%d")+`}`, "spec.scopes: Too many"),
+	Entry("expiresAt is an instant", `{expiresAt: "2035-01-01T00:00:00Z"}`, `{expiresAt: tomorrow}`, "spec.expiresAt"),
+	Entry("secret.name is the name of a Secret", `{secret: {name: a.b-c}}`, `{secret: {name: A_b}}`, "spec.secret.name"),
+	Entry("secret.key is a key of one", `{secret: {key: API_KEY.txt}}`, `{secret: {key: a/b}}`, "spec.secret.key"),
+	Entry("secret excludes digests", `{digests: [{sha256: "`+digest+`"}]}`, `{secret: {}, digests: [{sha256: "`+digest+`"}]}`, "give secret or digests, not both"),
+	Entry("a digest has 64 lower-case digits", `{digests: [{sha256: "`+digest+`", hint: "…1234"}]}`, `{digests: [{sha256: "`+strings.ToUpper(digest)+`"}]}`, "spec.digests[0].sha256"),
+	Entry("no digest comes twice", `{digests: [{sha256: "`+digest+`"}, {sha256: "`+otherDigest+`"}]}`, `{digests: [{sha256: "`+digest+`"}, {sha256: "`+digest+`"}]}`, "Duplicate value"),
+	Entry("there is at least one", `{digests: [{sha256: "`+digest+`"}]}`, `{digests: []}`, "spec.digests"),
+	Entry("and at most four", `{digests: `+many(4, `{sha256: "`+digest[:63]+`%d"}`)+`}`, `{digests: `+many(5, `{sha256: "`+digest[:63]+`%d"}`)+`}`, "spec.digests: Too many"),
+	Entry("a hint is short", `{digests: [{sha256: "`+digest+`", hint: "0123456789abcdef"}]}`, `{digests: [{sha256: "`+digest+`", hint: "0123456789abcdefg"}]}`, "hint: Too long"),
+	Entry("no field can hold a token", `{}`, `{token: "not-a-field"}`, `unknown field "spec.token"`),
+)
+
+// Each is one rule about changes: from, to what it accepts, to what it rejects with which words.
+var _ = DescribeTable("changing", func(ctx SpecContext, from, accepted, rejected, because string) {
+	change := func(to string) error {
+		o, err := create(ctx, from)
+		Expect(err).NotTo(HaveOccurred())
+		o.Object["spec"] = apikey(to).Object["spec"]
+		_, err = keys.Update(ctx, o, metav1.UpdateOptions{})
+		return err
+	}
+	Expect(change(accepted)).To(Succeed())
+	Expect(change(rejected)).To(MatchError(ContainSubstring(because)))
+},
+	Entry("a revoked key stays revoked", `{state: Revoked}`, `{state: Revoked, stateReason: leaked}`, `{state: Active}`, "spec.state: Forbidden: a revoked key stays revoked"),
+	Entry("also when its state is left out", `{state: Revoked}`, `{state: Revoked}`, `{}`, "a revoked key stays revoked"),
+	Entry("also by way of Suspended", `{state: Revoked}`, `{state: Revoked}`, `{state: Suspended}`, "a revoked key stays revoked"),
+	Entry("digests cannot be taken away", `{digests: [{sha256: "`+digest+`"}]}`, `{digests: [{sha256: "`+otherDigest+`"}]}`, `{}`, "digests can be neither added to nor removed from"),
+	Entry("nor given to a key that delivers", `{}`, `{secret: {name: other}}`, `{digests: [{sha256: "`+digest+`"}]}`, "digests can be neither added to nor removed from"),
+)
+
+var _ = It("fills in the defaults", func(ctx SpecContext) {
+	o, err := create(ctx, `{secret: {}}`)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(o.Object["spec"]).To(Equal(map[string]any{"state": "Active", "role": "member", "secret": map[string]any{"key": "token"}}))
+})

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authn_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+// keys is a keyring of one digest.
+type keys struct {
+	digest apikey.Digest
+	found  authn.Found
+	err    error
+}
+
+func (k keys) Ready() bool                     { return k.err == nil }
+func (k keys) Projects(string) []authn.Project { return nil }
+func (k keys) Lookup(d apikey.Digest) (authn.Found, bool, error) {
+	return k.found, d == k.digest, k.err
+}
+
+func TestVerify(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := func() authn.Found {
+		return authn.Found{Key: apikey.Key{Switch: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current},
+			Principal: authn.Principal{ID: "123", Username: "you@example.com", Role: authn.Admin, Tenant: "acme"}}
+	}
+	for name, c := range map[string]struct {
+		presented string
+		change    func(*authn.Found)
+		want      authn.Denial
+	}{
+		"a usable credential is its principal": {"imported", nil, authn.Denial{}},
+		"nothing is missing":                   {"", nil, authn.Denial{Code: authn.MissingToken, Reason: "missing"}},
+		"a typo is malformed":                  {"kaana_typo", nil, authn.Denial{Code: authn.InvalidToken, Reason: "malformed"}},
+		"a stranger is unknown":                {"stranger", nil, authn.Denial{Code: authn.InvalidToken, Reason: "unknown"}},
+		"a revoked key looks like a stranger's": {"imported", func(f *authn.Found) { f.Key.Switch = apikey.Revoked },
+			authn.Denial{Code: authn.InvalidToken, Reason: "revoked"}},
+		"so does a suspended one": {"imported", func(f *authn.Found) { f.Key.Switch = apikey.Suspended },
+			authn.Denial{Code: authn.InvalidToken, Reason: "suspended"}},
+		"so does a retired credential": {"imported", func(f *authn.Found) { f.Credential.Phase = apikey.Retired },
+			authn.Denial{Code: authn.InvalidToken, Reason: "retired"}},
+		"an expired key says so": {"imported", func(f *authn.Found) { f.Key.ExpiresAt = now },
+			authn.Denial{Code: authn.TokenExpired, Reason: "expired"}},
+		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Username = "system:admin" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+		"so is a system id":                {"imported", func(f *authn.Found) { f.Principal.ID = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+		"so is a system tenant":            {"imported", func(f *authn.Found) { f.Principal.Tenant = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+		"so is a role that nobody defined": {"imported", func(f *authn.Found) { f.Principal.Role = authn.ParseRole("root") }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := good()
+			if c.change != nil {
+				c.change(&found)
+			}
+			v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{digest: apikey.DigestOf("imported"), found: found}}
+			p, denial, err := v.Verify(c.presented)
+			if err != nil || denial != c.want {
+				t.Fatalf("got %+v, %v; want %+v", denial, err, c.want)
+			}
+			if !denial.Denied() && p != found.Principal {
+				t.Errorf("principal %+v", p)
+			}
+		})
+	}
+	v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{err: authn.ErrUnsynced}}
+	if _, denial, err := v.Verify("imported"); !errors.Is(err, authn.ErrUnsynced) || denial.Denied() {
+		t.Errorf("an index that is not complete must be undecided: %+v, %v", denial, err)
+	}
+}
+
+func TestRulesDemandARoleAndAScope(t *testing.T) {
+	rule := authn.Rule{Role: authn.Member, Scope: "projects:read"}
+	for name, c := range map[string]struct {
+		p    authn.Principal
+		want string
+	}{
+		"a member without limits may":               {authn.Principal{Role: authn.Member}, ""},
+		"an admin is a member too":                  {authn.Principal{Role: authn.Admin}, ""},
+		"a viewer is not":                           {authn.Principal{Role: authn.Viewer}, "role"},
+		"no role may nothing":                       {authn.Principal{}, "role"},
+		"a key with the scope may":                  {authn.Principal{Role: authn.Member, Scopes: "keys:read projects:read"}, ""},
+		"a key with other scopes may not":           {authn.Principal{Role: authn.Admin, Scopes: "keys:read"}, "scope"},
+		"a part of a scope's name is not the scope": {authn.Principal{Role: authn.Member, Scopes: "projects:reader xprojects:read"}, "scope"},
+	} {
+		if got := rule.Permit(c.p); got.Reason != c.want || got.Denied() != (c.want != "") || got.Denied() && got.Status() != 403 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

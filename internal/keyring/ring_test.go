@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keyring
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+var born = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// object is an ApiKey in namespace ns with one token, minted unless imported is said.
+func object(ns, name, token string, age time.Duration, imported bool) *v1alpha1.ApiKey {
+	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: types.UID("uid-" + ns + name),
+		CreationTimestamp: metav1.NewTime(born.Add(-age))}, Spec: v1alpha1.ApiKeySpec{State: v1alpha1.KeyActive}}
+	digest := apikey.DigestOf(token).String()
+	if imported {
+		o.Spec.Digests = []v1alpha1.Digest{{SHA256: digest}}
+	} else {
+		o.Status.Credentials = []v1alpha1.Credential{{ID: digest[:10], SHA256: digest, Phase: v1alpha1.CredentialCurrent}}
+	}
+	return o
+}
+
+func namespace(name, tenant string) *metav1.PartialObjectMetadata {
+	n := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if tenant != "" {
+		n.Labels = map[string]string{"auth.kaana.com/tenant": tenant}
+	}
+	return n
+}
+
+// ring returns a ready ring with namespaces prod and dev of tenant acme, and lone.
+func ring(t *testing.T, keys ...any) *Ring {
+	t.Helper()
+	r := New()
+	must(t, spaceStore{r}.Replace([]any{namespace("prod", "acme"), namespace("dev", "acme"), namespace("lone", "")}, ""))
+	must(t, keyStore{r}.Replace(keys, ""))
+	return r
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func holder(t *testing.T, r *Ring, token string) string {
+	t.Helper()
+	found, ok, err := r.Lookup(apikey.DigestOf(token))
+	must(t, err)
+	if !ok {
+		return ""
+	}
+	return found.Principal.Key
+}
+
+func TestNothingIsSaidBeforeBothListsAreComplete(t *testing.T) {
+	r := New()
+	unsynced := func() {
+		t.Helper()
+		if _, _, err := r.Lookup(apikey.DigestOf("x")); !errors.Is(err, authn.ErrUnsynced) || r.Ready() {
+			t.Fatalf("ready: %v, %v", r.Ready(), err)
+		}
+	}
+	unsynced()
+	must(t, keyStore{r}.Replace(nil, ""))
+	unsynced()
+	must(t, spaceStore{r}.Replace(nil, ""))
+	if _, ok, err := r.Lookup(apikey.DigestOf("x")); ok || err != nil || !r.Ready() {
+		t.Fatalf("%v, %v", ok, err)
+	}
+}
+
+func TestAPrincipalIsReadFromTheKey(t *testing.T) {
+	o := object("prod", "a", "t", 0, false)
+	o.Spec.Owner = &v1alpha1.Owner{ID: "123", Username: "you@example.com"}
+	o.Spec.Role, o.Spec.Scopes = v1alpha1.RoleAdmin, []v1alpha1.Scope{"x:read", "y:read"}
+	r := ring(t, o, object("lone", "b", "u", 0, false))
+	found, ok, err := r.Lookup(apikey.DigestOf("t"))
+	want := authn.Principal{ID: "123", Username: "you@example.com", Role: authn.Admin, Tenant: "acme", Scopes: "x:read y:read",
+		Key: "prod/a", Credential: apikey.DigestOf("t")}
+	if !ok || err != nil || found.Principal != want {
+		t.Errorf("got %+v, %v", found.Principal, err)
+	}
+	found, _, _ = r.Lookup(apikey.DigestOf("u"))
+	want = authn.Principal{ID: "uid-loneb", Username: "apikey:lone:b", Role: authn.Member, Tenant: "lone", Key: "lone/b", Credential: apikey.DigestOf("u")}
+	if found.Principal != want {
+		t.Errorf("a key without an owner: %+v", found.Principal)
+	}
+}
+
+func TestADigestBelongsToTheBestClaim(t *testing.T) {
+	old, young := object("prod", "old", "t", time.Hour, true), object("dev", "young", "t", 0, true)
+	minted := object("lone", "minted", "t", 0, false)
+	r := ring(t, young)
+	s := keyStore{r}
+	must(t, s.Add(old))
+	if got := holder(t, r, "t"); got != "prod/old" {
+		t.Errorf("two imports: %s", got)
+	}
+	must(t, s.Add(minted))
+	if got := holder(t, r, "t"); got != "lone/minted" {
+		t.Errorf("a minted one and two imports: %s", got)
+	}
+	must(t, s.Delete(minted))
+	must(t, s.Delete(old))
+	if got := holder(t, r, "t"); got != "dev/young" {
+		t.Errorf("after the better claims are gone: %s", got)
+	}
+	must(t, s.Delete(young))
+	if got := holder(t, r, "t"); got != "" || len(r.claims) != 0 || len(r.keys) != 0 || len(r.counts) != 0 {
+		t.Errorf("something is left behind: %s %v", got, r.claims)
+	}
+}
+
+func TestAnUpdateForgetsTheFormerCredentials(t *testing.T) {
+	r := ring(t, object("prod", "a", "t", 0, false))
+	must(t, keyStore{r}.Update(object("prod", "a", "u", 0, false)))
+	if holder(t, r, "t") != "" || holder(t, r, "u") != "prod/a" {
+		t.Error("the old token is still found, or the new one is not")
+	}
+	must(t, keyStore{r}.Replace([]any{object("prod", "b", "v", 0, false)}, ""))
+	if holder(t, r, "u") != "" || holder(t, r, "v") != "prod/b" {
+		t.Error("a new list does not replace the old one")
+	}
+}
+
+func TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver(t *testing.T) {
+	r := ring(t, object("new", "a", "t", 0, false))
+	if _, _, err := r.Lookup(apikey.DigestOf("t")); !errors.Is(err, authn.ErrUnsynced) {
+		t.Errorf("unknown namespace: %v", err)
+	}
+	must(t, spaceStore{r}.Add(namespace("new", "acme")))
+	if holder(t, r, "t") != "new/a" {
+		t.Error("not found once its namespace is known")
+	}
+	must(t, spaceStore{r}.Delete(namespace("new", "acme")))
+	if found, ok, err := r.Lookup(apikey.DigestOf("t")); !ok || err != nil || !found.Key.Deleted {
+		t.Errorf("deleted namespace: %+v, %v", found, err)
+	}
+	must(t, keyStore{r}.Delete(object("new", "a", "t", 0, false)))
+	if _, ok := r.spaces["new"]; ok {
+		t.Error("a deleted namespace without keys is remembered")
+	}
+}
+
+func TestARelistedNamespaceThatIsGoneEndsItsKeys(t *testing.T) {
+	r := ring(t, object("prod", "a", "t", 0, false))
+	must(t, spaceStore{r}.Replace([]any{namespace("dev", "acme")}, ""))
+	if found, ok, err := r.Lookup(apikey.DigestOf("t")); !ok || err != nil || !found.Key.Deleted {
+		t.Errorf("%+v, %v, %v", found, ok, err)
+	}
+	if got := r.Projects("acme"); len(got) != 1 || got[0].Name != "dev" {
+		t.Errorf("projects: %v", got)
+	}
+}
+
+func TestATenantSeesItsOwnProjectsByName(t *testing.T) {
+	r := ring(t)
+	if got := fmt.Sprint(r.Projects("acme")); got != "[{dev acme} {prod acme}]" {
+		t.Error(got)
+	}
+	if got := r.Projects("nobody"); got == nil || len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestReadersAndWritersAtOnce(t *testing.T) {
+	r := ring(t)
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					for i := range 50 {
+						token := fmt.Sprint("t", i)
+						if found, ok, err := r.Lookup(apikey.DigestOf(token)); err != nil || ok && found.Principal.Key != "prod/k"+fmt.Sprint(i) {
+							t.Errorf("%s: %+v, %v", token, found, err)
+						}
+					}
+				}
+			}
+		})
+	}
+	for range 200 {
+		for i := range 50 {
+			must(t, keyStore{r}.Add(object("prod", fmt.Sprint("k", i), fmt.Sprint("t", i), 0, false)))
+		}
+		must(t, keyStore{r}.Replace(nil, ""))
+	}
+	close(stop)
+	readers.Wait()
+}
