@@ -68,7 +68,7 @@ func load(file string, into any) error {
 	if file == "" {
 		return nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // the file that the person who starts the process names
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}

@@ -51,7 +51,7 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
 		Format: format, Entropy: rand.Reader, Now: time.Now,
 	}
-	if err := r.SetupWithManager(mgr, cfg.Workers); err != nil {
+	if err := r.SetupWithManager(ctx, mgr, cfg.Workers); err != nil {
 		return err
 	}
 	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {

@@ -31,7 +31,7 @@ func runServer(ctx context.Context, cfg ServerConfig, kubeconfig string, log *sl
 	if err != nil {
 		return fmt.Errorf("load certificate %s with key %s: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}

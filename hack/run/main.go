@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ func main() {
 	if err := run(ctx, *bin, *port); err != nil {
 		fmt.Fprintln(os.Stderr, "make run:", err)
 		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1)
 	}
 }
 
@@ -53,33 +54,18 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := c.Stop(); failed == nil && err != nil {
-			failed = err
-		}
-	}()
+	defer func() { failed = errors.Join(failed, c.Stop()) }()
 	say("Installing ApiKeys, permissions and two tenants …")
 	if err := c.Install(setUp, "."); err != nil {
 		return err
-	}
-	for _, t := range tenants {
-		if _, err := c.Kubectl(setUp, "create", "namespace", t[0]); err != nil {
-			return err
-		}
-		if _, err := c.Kubectl(setUp, "label", "namespace", t[0], "auth.kaana.com/tenant="+t[1]); err != nil {
-			return err
-		}
 	}
 	say("Starting the controller and the server …")
 	op, err := c.StartOperator(setUp, filepath.Join(bin, "apikey-operator"), port, say)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = op.Stop() }()
-	if _, err := c.Kubectl(setUp, "apply", "-k", "config/samples"); err != nil {
-		return err
-	}
-	if _, err := c.Kubectl(setUp, "wait", "--for=condition=Ready", "--timeout=60s", "-n", "acme-prod", "apikeys", "--all"); err != nil {
+	defer func() { failed = errors.Join(failed, op.Stop()) }()
+	if err := fill(setUp, c); err != nil {
 		return err
 	}
 	if err := writeEnv(state, bin, c, op); err != nil {
@@ -92,6 +78,22 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	say("\nLogs are in %s. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
 	<-ctx.Done()
 	say("\nStopping …")
+	return nil
+}
+
+// fill makes the tenants' Namespaces and the samples, and waits until their tokens are delivered.
+func fill(ctx context.Context, c *cluster.Cluster) error {
+	commands := [][]string{}
+	for _, t := range tenants {
+		commands = append(commands, []string{"create", "namespace", t[0]}, []string{"label", "namespace", t[0], "auth.kaana.com/tenant=" + t[1]})
+	}
+	commands = append(commands, []string{"apply", "-k", "config/samples"},
+		[]string{"wait", "--for=condition=Ready", "--timeout=60s", "-n", "acme-prod", "apikeys", "--all"})
+	for _, args := range commands {
+		if _, err := c.Kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -252,11 +252,11 @@ func (s State) yield(now time.Time) Plan {
 func (s State) rest(records []Credential, now time.Time) Plan {
 	plan := Plan{WakeAt: s.Key.ExpiresAt}
 	for _, c := range records {
-		switch lost := c.IssuedAt.Add(PublishWindow); {
-		case c.Phase == Pending && !now.Before(lost):
+		switch {
+		case c.Phase == Pending && lost(c, now):
 			continue
 		case c.Phase == Pending:
-			plan.WakeAt = earliest(plan.WakeAt, lost)
+			plan.WakeAt = earliest(plan.WakeAt, c.IssuedAt.Add(PublishWindow))
 		case c.Phase == Retiring:
 			plan.WakeAt = earliest(plan.WakeAt, c.ValidUntil)
 		}
@@ -297,15 +297,13 @@ func makeRoom(records []Credential, now time.Time) ([]Credential, time.Time) {
 		return records, time.Time{}
 	}
 	var wait time.Time
-	for _, c := range records {
-		if lost := c.IssuedAt.Add(PublishWindow); c.Phase == Pending && now.Before(lost) {
-			wait = earliest(wait, lost)
-		}
-	}
 	victim := -1
 	for i, c := range records {
-		spare := c.Phase == Retired || c.Phase == Retiring || c.Phase == Pending && !now.Before(c.IssuedAt.Add(PublishWindow))
-		if spare && (victim < 0 || lessUseful(c, records[victim])) {
+		switch {
+		case c.Phase == Current:
+		case c.Phase == Pending && !lost(c, now):
+			wait = earliest(wait, c.IssuedAt.Add(PublishWindow))
+		case victim < 0 || lessUseful(c, records[victim]):
 			victim = i
 		}
 	}
@@ -314,6 +312,9 @@ func makeRoom(records []Credential, now time.Time) ([]Credential, time.Time) {
 	}
 	return slices.Delete(slices.Clone(records), victim, victim+1), time.Time{}
 }
+
+// lost reports whether a Pending credential has waited for its Secret for too long.
+func lost(c Credential, now time.Time) bool { return !now.Before(c.IssuedAt.Add(PublishWindow)) }
 
 // lessUseful orders what can be spared: Retired, then lost Pending, then Retiring; the oldest first.
 func lessUseful(a, b Credential) bool {

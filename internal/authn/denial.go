@@ -40,6 +40,7 @@ func (d Denial) Message() string {
 		return "You don't have permission to access this resource"
 	case TokenExpired:
 		return "Token expired"
+	case MissingToken, InvalidToken:
 	}
 	return "Invalid or missing authentication token"
 }

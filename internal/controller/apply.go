@@ -34,36 +34,16 @@ const (
 // apply carries out a plan in its fixed order and brings the view up to date with what was
 // written, so that the next decision needs no new look.
 func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan, now time.Time) error {
-	var token apikey.Token
 	if plan.Step == apikey.Mint {
-		if v.Secret.Holding == apikey.Ours && v.secret == nil {
-			// What the Secret was before the new digest is recorded is what publishing replaces:
-			// its resourceVersion is the fence against another leader.
-			return r.read(ctx, o, v)
-		}
-		minted, err := r.Format.Mint(r.Entropy)
-		if err != nil {
-			return fmt.Errorf("mint token: %w", err)
-		}
-		token = minted
-		plan.Credentials = append(plan.Credentials, apikey.Credential{Digest: token.Digest(), Hint: token.Hint(),
-			Phase: apikey.Pending, IssuedAt: now, ValidUntil: v.Key.ExpiresAt})
+		return r.mint(ctx, o, v, plan, now)
 	}
 	if err := r.record(ctx, o, v, plan); err != nil {
 		return err
-	}
-	for _, n := range plan.Notices {
-		r.tell(o, n)
 	}
 	if err := r.sweep(ctx, o, plan.Sweep); err != nil {
 		return err
 	}
 	switch plan.Step {
-	case apikey.Settle:
-		return nil
-	case apikey.Mint:
-		v.hand, v.Held = token, token.Digest()
-		return nil
 	case apikey.Publish:
 		return r.publish(ctx, o, v, v.hand.Reveal())
 	case apikey.Redeliver:
@@ -74,12 +54,33 @@ func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, pla
 		return r.publish(ctx, o, v, plain)
 	case apikey.Unpublish:
 		return r.unpublish(ctx, o, v)
+	case apikey.Mint, apikey.Settle:
 	}
-	return fmt.Errorf("unknown step %d", plan.Step)
+	return nil
+}
+
+// mint makes a token and records its digest. The plaintext stays in hand, to be published.
+func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan, now time.Time) error {
+	if v.Secret.Holding == apikey.Ours && v.secret == nil {
+		// What the Secret was before the new digest is recorded is what publishing replaces: its
+		// resourceVersion is the fence against another leader.
+		return r.read(ctx, o, v)
+	}
+	token, err := r.Format.Mint(r.Entropy)
+	if err != nil {
+		return fmt.Errorf("mint token: %w", err)
+	}
+	plan.Credentials = append(plan.Credentials, apikey.Credential{Digest: token.Digest(), Hint: token.Hint(),
+		Phase: apikey.Pending, IssuedAt: now, ValidUntil: v.Key.ExpiresAt})
+	if err := r.record(ctx, o, v, plan); err != nil {
+		return err
+	}
+	v.hand, v.Held = token, token.Digest()
+	return nil
 }
 
 // record writes the plan's credentials and conditions to the status when they differ from what is
-// there. The write compares and swaps on the resourceVersion that was read.
+// there, and tells what happened. The write compares and swaps on the resourceVersion that was read.
 func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan) error {
 	next := o.DeepCopy()
 	next.Status.Credentials = kube.Records(plan.Credentials)
@@ -98,6 +99,9 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 		*o = *next
 	}
 	v.Credentials, v.LastReason = plan.Credentials, lastReason(o)
+	for _, n := range plan.Notices {
+		r.tell(o, n)
+	}
 	return nil
 }
 

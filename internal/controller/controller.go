@@ -92,8 +92,8 @@ func wakeAt(at, now time.Time) ctrl.Result {
 
 // SetupWithManager registers the reconciler, the watches that wake it and the indexes that
 // gather reads.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workers int) error {
-	if err := indexes(context.Background(), mgr.GetFieldIndexer()); err != nil {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, workers int) error {
+	if err := indexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("index ApiKeys and Secrets: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).

@@ -74,7 +74,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	r := &controller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("test"),
 		Format: format, Entropy: rand.Reader, Now: time.Now}
-	Expect(r.SetupWithManager(mgr, 10)).To(Succeed())
+	Expect(r.SetupWithManager(ctx, mgr, 10)).To(Succeed())
 	ring := keyring.New()
 	verifier = &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	ended := make(chan error, 2)

@@ -106,6 +106,7 @@ func writeDenial(w http.ResponseWriter, d authn.Denial) {
 		challenge += `, error="insufficient_scope"`
 	case authn.InvalidToken, authn.TokenExpired:
 		challenge += `, error="invalid_token", error_description="` + d.Message() + `"`
+	case authn.MissingToken:
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
 	writeError(w, d.Status(), http.StatusText(d.Status()), d.Message(), string(d.Code))

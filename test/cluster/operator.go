@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,6 +32,8 @@ type Operator struct {
 	CAFile string
 	Client *http.Client // trusts CAFile
 
+	ControllerMetrics string // address, HTTPS
+
 	Controller, Server *Process
 }
 
@@ -53,56 +56,55 @@ func (c *Cluster) StartOperator(ctx context.Context, binary string, port int, sa
 	if err != nil {
 		return nil, err
 	}
-	addresses := [3]string{fmt.Sprintf("127.0.0.1:%d", port)}
-	for i := range addresses {
-		if i == 0 && port != 0 {
-			continue
-		}
-		if addresses[i], err = freeAddress(); err != nil {
+	var free [3]string
+	for i := range free {
+		if free[i], err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 	}
-	listen, probes, metrics := addresses[0], addresses[1], addresses[2]
-	configs := map[string]string{
-		"server":     fmt.Sprintf("listen: %s\ntls: {certFile: %q, keyFile: %q}\n", listen, cert.CertFile, cert.KeyFile),
-		"controller": fmt.Sprintf("probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\n", probes, metrics),
+	listen, probes, metrics := free[0], free[1], free[2]
+	if port != 0 {
+		listen = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	op := &Operator{URL: "https://" + listen, CAFile: cert.CAFile}
-	if op.Client, err = trusting(cert.CAFile); err != nil {
+	op := &Operator{URL: "https://" + listen, CAFile: cert.CAFile, ControllerMetrics: metrics}
+	if err := op.TrustAgain(); err != nil {
 		return nil, err
 	}
-	for name, text := range configs {
-		file := filepath.Join(c.options.State, name+".yaml")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			return nil, fmt.Errorf("write configuration: %w", err)
-		}
-		kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+name)
-		if err != nil {
-			return nil, err
-		}
-		p := &Process{Name: name, LogFile: filepath.Join(c.options.State, "log", name+".log"), say: say,
-			command: []string{binary, name, "--config", file, "--kubeconfig", kubeconfig}}
-		if err := p.start(); err != nil {
-			_ = op.Stop()
-			return nil, err
-		}
-		if name == "server" {
-			op.Server = p
-		} else {
-			op.Controller = p
-		}
+	if op.Controller, err = c.startProcess(ctx, binary, "controller", say,
+		fmt.Sprintf("probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\n", probes, metrics)); err != nil {
+		return nil, err
+	}
+	if op.Server, err = c.startProcess(ctx, binary, "server", say,
+		fmt.Sprintf("listen: %s\ntls: {certFile: %q, keyFile: %q}\n", listen, cert.CertFile, cert.KeyFile)); err != nil {
+		return nil, errors.Join(err, op.Stop())
 	}
 	return op, op.waitReady(ctx)
+}
+
+// startProcess starts one subcommand with its configuration, as its own ServiceAccount.
+func (c *Cluster) startProcess(ctx context.Context, binary, name string, say func(string, ...any), config string) (*Process, error) {
+	file := filepath.Join(c.options.State, name+".yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+name)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Name: name, LogFile: filepath.Join(c.options.State, "log", name+".log"), say: say, done: make(chan struct{}),
+		command: []string{binary, name, "--config", file, "--kubeconfig", kubeconfig}}
+	if err := p.launch(); err != nil { //nolint:contextcheck // outlives the context, until stop
+		return nil, err
+	}
+	go p.keep() //nolint:contextcheck // likewise
+	return p, nil
 }
 
 // waitReady waits until the server gives verdicts.
 func (op *Operator) waitReady(ctx context.Context) error {
 	for {
-		if resp, err := op.Client.Get(op.URL + "/readyz"); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
+		if op.ready(ctx) {
+			return nil
 		}
 		if err := op.Server.failed(); err != nil {
 			_ = op.Stop()
@@ -115,6 +117,25 @@ func (op *Operator) waitReady(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+func (op *Operator) ready(ctx context.Context) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, op.URL+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := op.Client.Do(r)
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+}
+
+// TrustAgain makes Client trust what is in CAFile now.
+func (op *Operator) TrustAgain() error {
+	client, err := trusting(op.CAFile)
+	op.Client = client
+	return err
 }
 
 // Stop ends both processes.
@@ -140,15 +161,6 @@ type Process struct {
 	done    chan struct{} // stop was called
 }
 
-func (p *Process) start() error {
-	p.done = make(chan struct{})
-	if err := p.launch(); err != nil {
-		return err
-	}
-	go p.keep()
-	return nil
-}
-
 func (p *Process) launch() error {
 	out, err := os.OpenFile(p.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -156,7 +168,7 @@ func (p *Process) launch() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cmd = exec.Command(p.command[0], p.command[1:]...)
+	p.cmd = exec.CommandContext(context.Background(), p.command[0], p.command[1:]...) // ended by stop
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, in order
 	if err := p.cmd.Start(); err != nil {
@@ -215,6 +227,13 @@ func (p *Process) Kill() {
 	<-ended
 }
 
+// Pause stops the process where it is, as SIGSTOP does, until release is called.
+func (p *Process) Pause() (release func()) {
+	pid := p.PID()
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
+}
+
 // failed returns why a process that never came up ended, from its last line.
 func (p *Process) failed() error {
 	select {
@@ -243,8 +262,8 @@ func (p *Process) stop() {
 	}
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}

@@ -19,7 +19,7 @@ const (
 	TenantLabel = "auth.kaana.com/tenant"
 	// CredentialLabel on a delivered Secret names the credential in it, and marks the Secret as
 	// one to watch.
-	CredentialLabel = "auth.kaana.com/credential"
+	CredentialLabel = "auth.kaana.com/credential" //nolint:gosec // a label's name
 
 	defaultSecretKey = "token"
 )
