@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package layout holds the architecture as tests: which package may import which.
+package layout_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kaana/apikey-operator/"
+
+// floors are the packages of the house from the ground up. A package imports only from lower
+// floors; packages of one floor do not import each other.
+var floors = [][]string{
+	{"api/v1alpha1", "internal/apikey"},
+	{"internal/apikey/kube", "internal/authn"},
+	{"internal/keyring", "internal/controller", "internal/server"},
+	{"cmd/apikey-operator"},
+}
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestImportsPointDown(t *testing.T) {
+	floor := map[string]int{}
+	for i, packages := range floors {
+		for _, p := range packages {
+			floor[p] = i
+		}
+	}
+	for _, p := range list(t, module+"api/...", module+"internal/...", module+"cmd/...") {
+		name := strings.TrimPrefix(p, module)
+		at, ok := floor[name]
+		if !ok {
+			t.Errorf("%s has no floor: say in this test where it belongs", name)
+			continue
+		}
+		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, p) {
+			to, ours := strings.CutPrefix(dep, module)
+			if ours && floor[to] >= at {
+				t.Errorf("%s (floor %d) imports %s (floor %d)", name, at, to, floor[to])
+			}
+		}
+	}
+}
+
+func TestTheCoreIsStandardLibraryOnly(t *testing.T) {
+	for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, module+"internal/apikey") {
+		if strings.Contains(dep, ".") {
+			t.Errorf("internal/apikey imports %s", dep)
+		}
+	}
+}
+
+// TestNoDoorReachesTheController keeps the two processes apart in the code, as their permissions
+// are in the cluster.
+func TestNoDoorReachesTheController(t *testing.T) {
+	for _, p := range []string{"internal/server", "internal/keyring", "internal/authn"} {
+		for _, dep := range list(t, "-deps", module+p) {
+			if dep == module+"internal/controller" {
+				t.Errorf("%s depends on %s", p, dep)
+			}
+		}
+	}
+}
