@@ -42,6 +42,12 @@ const (
 // +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="a scope must not start with system:",reason=FieldValueForbidden
 type Scope string
 
+// CIDR is a network in CIDR notation (RFC 4632, RFC 4291).
+//
+// +kubebuilder:validation:MaxLength=43
+// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="want a network like 10.0.0.0/8 or 2001:db8::/32",reason=FieldValueInvalid
+type CIDR string
+
 // Owner is the account that a key acts for.
 type Owner struct {
 	// id is the account's identifier at the identity provider. A decimal number is served as a
@@ -111,6 +117,49 @@ type Digest struct {
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
 }
 
+// Rotation says when the token is replaced. Both tokens are accepted for the overlap.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.schedule) != has(self.every)",message="give either schedule or every",reason=FieldValueInvalid
+// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",message="timeZone goes with schedule",reason=FieldValueInvalid,fieldPath=".timeZone"
+// +kubebuilder:validation:XValidation:rule="!has(self.every) || duration(self.every) >= duration('5m')",message="every must be 5m or longer",reason=FieldValueInvalid,fieldPath=".every"
+// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || duration(self.overlap) >= duration('5m')",message="overlap must be 5m or longer: mounted Secrets take up to 90 s to change",reason=FieldValueInvalid,fieldPath=".overlap"
+type Rotation struct {
+	// schedule is when to rotate, in five cron fields: minute, hour, day of month, month, day of
+	// week. A key rotates up to a tenth of the interval later, ten minutes at most, and not twice
+	// within five minutes. Excludes every.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=128
+	Schedule string `json:"schedule,omitempty"`
+
+	// timeZone of the schedule, a name of the IANA database like Europe/Berlin. Defaults to UTC.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+
+	// every is the longest time that a token stays current, like 720h; at least 5m. A key rotates
+	// up to a tenth sooner, so that keys made together do not rotate together. Excludes schedule.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	Every *metav1.Duration `json:"every,omitempty"`
+
+	// overlap is how long the former token is accepted beside the new one, at least 5m. Defaults
+	// to 24h, also for keys without a rotation. When three former tokens are still accepted, a
+	// rotation on schedule waits for one of them to end.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	Overlap *metav1.Duration `json:"overlap,omitempty"`
+}
+
 // ApiKeySpec is what its author wants of a key.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.secret) && has(self.digests))",message="give secret or digests, not both: a token that is imported cannot also be delivered",reason=FieldValueInvalid,fieldPath=".digests"
@@ -159,11 +208,26 @@ type ApiKeySpec struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
+	// allowedCIDRs are the networks that the key may be used from, like 10.0.0.0/8 or
+	// 2001:db8::/32. An empty list means any.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	AllowedCIDRs []CIDR `json:"allowedCIDRs,omitempty"`
+
 	// secret says where the token is delivered. Defaults to a Secret of the ApiKey's own name.
 	// Excludes digests.
 	//
 	// +optional
 	Secret *SecretDelivery `json:"secret,omitempty"`
+
+	// rotation says when the token is replaced. Without it only the annotation
+	// auth.kaana.com/rotate-requested-at asks for it: any new value rotates now. A key with digests
+	// cannot be rotated by the operator; its condition RotationDue says when it is time.
+	//
+	// +optional
+	Rotation *Rotation `json:"rotation,omitempty"`
 
 	// digests are credentials that the operator never sees in plaintext. Excludes secret.
 	//
@@ -237,8 +301,8 @@ type ApiKeyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and, unless the key has digests, Delivered. docs/concepts.md lists
-	// their reasons.
+	// conditions are Ready; Delivered, unless the key has digests; and Rotating or, for digests,
+	// RotationDue, when the key has a rotation. docs/concepts.md lists their reasons.
 	//
 	// +optional
 	// +listType=map
@@ -259,6 +323,23 @@ type ApiKeyStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
+
+	// lastRotationTime is when the current token was delivered.
+	//
+	// +optional
+	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
+
+	// nextRotationTime is when the key rotates next on schedule.
+	//
+	// +optional
+	NextRotationTime *metav1.Time `json:"nextRotationTime,omitempty"`
+
+	// lastHandledRotateRequest is the value of the annotation auth.kaana.com/rotate-requested-at
+	// that has been acted on.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledRotateRequest string `json:"lastHandledRotateRequest,omitempty"`
 }
 
 // ApiKey is an API key of a workload or a person. Its token is in the Secret that it names, its
@@ -272,6 +353,7 @@ type ApiKeyStatus struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`
+// +kubebuilder:printcolumn:name="Next-Rotation",type=string,format=date-time,JSONPath=`.status.nextRotationTime`
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner.username`,priority=1
 // +kubebuilder:printcolumn:name="Expires",type=string,format=date-time,JSONPath=`.spec.expiresAt`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -45,6 +45,7 @@ type Stray struct{ Name, CredentialID string }
 type State struct {
 	Key         Key
 	Imported    bool          // the key has digests: nothing is delivered
+	Digests     []Credential  // those that it imports
 	Credentials []Credential  // as recorded
 	Overlap     time.Duration // how long a replaced token is still accepted
 	Secret      Seen
@@ -54,6 +55,20 @@ type State struct {
 	Held        Digest  // of the token in hand: recorded as Pending, not yet published
 	Disputed    string  // id of an imported digest that belongs to another key
 	LastReason  Reason  // of the Ready condition as recorded
+	Reminded    bool    // that a rotation is due is recorded already
+
+	Rotation Rotation
+}
+
+// Rotation is what is asked and known of a key's rotation.
+type Rotation struct {
+	Cadence   Cadence   // the zero Cadence: not on schedule
+	Fault     string    // why what is asked cannot be read; such a key is not rotated on schedule
+	Last      time.Time // when the current token was delivered; zero: never
+	Requested string    // any value that differs from Handled asks for a rotation now
+	Handled   string
+	Started   time.Time // of the controller; what was overdue by then is spread out
+	LastFault bool      // the fault is recorded already
 }
 
 // Step is what to do once the plan's records are written.
@@ -75,6 +90,12 @@ type Plan struct {
 	Ready       Condition // no reason: left as it is
 	Delivered   Condition // no reason: left as it is
 	Notices     []Notice
+	Rotating    Condition     // no reason: the key has no rotation
+	Due         Condition     // no reason: nobody has to be told that a rotation is due
+	Rotated     time.Time     // when the current token was delivered
+	Next        time.Time     // the next rotation on schedule; zero: none
+	Handled     string        // the rotation request that is done, or under way
+	Lag         time.Duration // of a rotation on schedule that this plan completes; negative: none
 	Step        Step
 	Sweep       []string  // former Secrets whose token is dead
 	WakeAt      time.Time // zero: not before something changes
@@ -85,7 +106,7 @@ type Plan struct {
 func Decide(s State, now time.Time) Plan {
 	switch {
 	case s.Key.Deleted: // the garbage collector follows the owner references
-		return Plan{Credentials: s.Credentials}
+		return s.plan(s.Credentials)
 	case s.Key.Switch != Active && s.Key.Switch != Suspended:
 		return s.bury(now, Condition{Reason: ReasonRevoked, Message: "The key is revoked for good; its Secret is deleted."})
 	case passed(s.Key.ExpiresAt, now):
@@ -101,63 +122,112 @@ func Decide(s State, now time.Time) Plan {
 	return s.deliver(now)
 }
 
-// deliver brings the token in the Secret and the Current credential together.
+// plan returns a plan that changes nothing but the records.
+func (s State) plan(records []Credential) Plan {
+	return Plan{Credentials: records, Rotated: s.Rotation.Last, Handled: s.Rotation.Handled, Lag: -1}
+}
+
+// deliver brings the token in the Secret and the Current credential together, and rotates.
 func (s State) deliver(now time.Time) Plan {
 	records := s.aged(now)
 	if p := find(records, Pending, s.Secret.Digest); p >= 0 {
 		return s.promote(records, p, now)
 	}
 	if find(records, Pending, s.Held) >= 0 {
-		return Plan{Credentials: records, Step: Publish}
+		plan := s.plan(records)
+		plan.Step = Publish
+		return plan
 	}
 	if find(records, Current, s.Secret.Digest) < 0 {
-		return s.mint(records, now)
+		plan := s.mint(records, true, now)
+		if plan.Step == Mint && slices.ContainsFunc(records, func(c Credential) bool { return c.Phase == Current }) {
+			plan.Notices = []Notice{{Reason: ReasonReissued, Message: fmt.Sprintf("Secret %s did not hold the current token; issuing a new one", s.SecretName)}}
+		}
+		return plan
+	}
+	// A Pending credential beside a Secret in sync is a rotation that was not finished.
+	unfinished := slices.ContainsFunc(records, func(c Credential) bool { return c.Phase == Pending })
+	requested := s.Rotation.Requested != s.Rotation.Handled
+	if due := s.due(); unfinished || requested || passed(due, now) {
+		return s.mint(records, requested, now)
 	}
 	if !s.Secret.Exact {
-		return Plan{Credentials: records, Step: Redeliver,
-			Notices: []Notice{{Reason: ReasonRepaired, Message: fmt.Sprintf("Secret %s was changed; wrote it again with the same token", s.SecretName)}}}
+		plan := s.plan(records)
+		plan.Step = Redeliver
+		plan.Notices = []Notice{{Reason: ReasonRepaired, Message: fmt.Sprintf("Secret %s was changed; wrote it again with the same token", s.SecretName)}}
+		return plan
 	}
 	return s.settled(records, now)
 }
 
-// mint asks for a new token, once there is room for its record.
-func (s State) mint(records []Credential, now time.Time) Plan {
-	records, wait := makeRoom(records, now)
-	if !wait.IsZero() {
-		return Plan{Credentials: records, WakeAt: wait,
-			Ready: Condition{Reason: ReasonIssuing, Message: "Waiting for earlier attempts to deliver a token to end."}}
+// mint asks for a new token, once there is room for its record. An urgent one may cost the oldest
+// Retiring credential its overlap; a rotation on schedule waits for it.
+func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
+	spared, wait := makeRoom(records, urgent, now)
+	if wait.IsZero() {
+		plan := s.plan(spared)
+		plan.Step = Mint
+		plan.Handled = s.Rotation.Requested
+		return plan
 	}
-	return Plan{Credentials: records, Step: Mint}
+	if find(records, Current, s.Secret.Digest) >= 0 {
+		plan := s.settled(records, now)
+		plan.WakeAt = earliest(plan.WakeAt, wait)
+		return plan
+	}
+	plan := s.plan(records)
+	plan.WakeAt = wait
+	plan.Ready = Condition{Reason: ReasonIssuing, Message: "Waiting for earlier attempts to deliver a token to end."}
+	return plan
 }
 
 // promote makes the delivered Pending credential Current, and the former one Retiring.
 func (s State) promote(records []Credential, p int, now time.Time) Plan {
 	promoted := make([]Credential, 0, len(records))
 	event := Notice{Reason: ReasonIssued, Message: fmt.Sprintf("Issued credential %s to Secret %s", records[p].Digest.ID(), s.SecretName)}
+	lag := time.Duration(-1)
 	for i, c := range records {
 		switch {
 		case i == p:
 			c.Phase, c.ValidUntil = Current, s.Key.ExpiresAt
 		case c.Phase == Current:
 			c.Phase, c.ValidUntil = Retiring, earliest(now.Add(s.Overlap), s.Key.ExpiresAt)
-			event = Notice{Reason: ReasonReissued, Message: fmt.Sprintf("Secret %s did not hold the current token; issued credential %s to it. Credential %s is accepted until %s",
-				s.SecretName, records[p].Digest.ID(), c.Digest.ID(), c.ValidUntil.UTC().Format(time.RFC3339))}
+			event = Notice{Reason: ReasonRotated, Message: fmt.Sprintf("Credential %s is in Secret %s; credential %s is accepted until %s",
+				records[p].Digest.ID(), s.SecretName, c.Digest.ID(), c.ValidUntil.UTC().Format(time.RFC3339))}
+			if due := s.due(); passed(due, now) {
+				lag = now.Sub(due)
+			}
 		case c.Phase == Pending: // lost: whoever holds it fails on the Secret's resourceVersion
 			continue
 		}
 		promoted = append(promoted, c)
 	}
+	s.Rotation.Last = now
 	plan := s.settled(promoted, now)
-	plan.Notices = append([]Notice{event}, plan.Notices...)
+	plan.Notices, plan.Lag = append([]Notice{event}, plan.Notices...), lag
 	if !s.Secret.Exact {
 		plan.Step = Redeliver
 	}
 	return plan
 }
 
+// due returns when the key is to rotate on schedule; zero when it is not.
+func (s State) due() time.Time {
+	r := s.Rotation
+	if r.Cadence == (Cadence{}) || r.Last.IsZero() {
+		return time.Time{}
+	}
+	at := r.Cadence.After(r.Last)
+	if !at.IsZero() && at.Before(r.Started) {
+		return r.Started.Add(r.Cadence.spread())
+	}
+	return at
+}
+
 // settled is the plan of a key whose Secret holds its Current credential.
 func (s State) settled(records []Credential, now time.Time) Plan {
-	plan := s.rest(records, now)
+	plan := s.rest(records)
+	s.schedule(&plan, now)
 	c := plan.Credentials[slices.IndexFunc(plan.Credentials, func(c Credential) bool { return c.Phase == Current })]
 	plan.Ready = Condition{True: true, Reason: ReasonIssued, Message: fmt.Sprintf("Credential %s is in Secret %s and accepted.", c.Digest.ID(), s.SecretName)}
 	plan.Delivered = Condition{True: true, Reason: ReasonIssued, Message: plan.Ready.Message}
@@ -172,11 +242,31 @@ func (s State) settled(records []Credential, now time.Time) Plan {
 	return plan
 }
 
+// schedule says when the key rotates next, or why it does not.
+func (s State) schedule(plan *Plan, now time.Time) {
+	switch {
+	case s.Rotation.Fault != "":
+		plan.Rotating = Condition{Reason: ReasonInvalidRotation, Message: "spec.rotation: " + s.Rotation.Fault + ". The key works, and does not rotate."}
+		if !s.Rotation.LastFault {
+			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonInvalidRotation, Message: plan.Rotating.Message})
+		}
+	case s.Rotation.Cadence != Cadence{}:
+		plan.Next = s.due()
+		if passed(plan.Next, now) { // put off until a Retiring credential makes room
+			plan.Rotating = Condition{Reason: ReasonOverlapping, Message: "The rotation waits for the overlap of an earlier one to end: the overlap is long for the interval."}
+			return
+		}
+		plan.Rotating = Condition{True: true, Reason: ReasonScheduled, Message: "Rotates next at " + plan.Next.UTC().Format(time.RFC3339) + "."}
+		plan.WakeAt = earliest(plan.WakeAt, plan.Next)
+	}
+}
+
 // bury is the plan of a key that is over: every credential dead, the Secrets deleted, the
 // records kept. The status is written before the Secret is deleted, so that a decision taken
 // from a stale read fails on the status and costs nothing.
 func (s State) bury(now time.Time, why Condition) Plan {
-	plan := Plan{Ready: why}
+	plan := s.plan(nil)
+	plan.Ready = why
 	for _, c := range s.Credentials {
 		if c.Phase != Retired {
 			c.Phase, c.ValidUntil = Retired, earliest(c.ValidUntil, now)
@@ -198,21 +288,65 @@ func (s State) bury(now time.Time, why Condition) Plan {
 
 // accept is the plan of a key with imported digests: there is nothing to deliver.
 func (s State) accept(now time.Time) Plan {
-	plan := Plan{Credentials: s.Credentials, WakeAt: s.Key.ExpiresAt}
+	plan := s.plan(s.adopted(now))
+	for _, c := range plan.Credentials {
+		if c.IssuedAt.After(plan.Rotated) {
+			plan.Rotated = c.IssuedAt
+		}
+	}
+	s.Rotation.Last = plan.Rotated
+	plan.WakeAt = s.Key.ExpiresAt
+	s.remind(&plan, now)
 	switch {
 	case s.Disputed != "":
 		plan.Ready = Condition{Reason: ReasonDigestConflict,
 			Message: fmt.Sprintf("Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.", s.Disputed)}
-		plan.Notices = s.onChange(ReasonDigestConflict, Notice{Warning: true, Reason: ReasonDigestConflict, Message: plan.Ready.Message})
+		plan.Notices = append(plan.Notices, s.onChange(ReasonDigestConflict, Notice{Warning: true, Reason: ReasonDigestConflict, Message: plan.Ready.Message})...)
 		plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
 	case s.Key.Switch == Suspended:
 		plan.Ready = suspended
-		plan.Notices = s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})
+		plan.Notices = append(plan.Notices, s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})...)
 	default:
 		plan.Ready = Condition{True: true, Reason: ReasonAccepted, Message: "The imported digests are accepted."}
-		plan.Notices = s.onChange(ReasonAccepted, Notice{Reason: ReasonAccepted, Message: plan.Ready.Message})
+		plan.Notices = append(plan.Notices, s.onChange(ReasonAccepted, Notice{Reason: ReasonAccepted, Message: plan.Ready.Message})...)
 	}
 	return plan
+}
+
+// adopted returns the records of the imported digests: those that are new are recorded from now.
+func (s State) adopted(now time.Time) []Credential {
+	out := slices.Clone(s.Digests)
+	for i := range out {
+		out[i].IssuedAt = now
+		for _, was := range s.Credentials {
+			if was.Digest == out[i].Digest {
+				out[i].IssuedAt = was.IssuedAt
+			}
+		}
+	}
+	return out
+}
+
+// remind says when an imported key, which the operator cannot rotate, is due.
+func (s State) remind(plan *Plan, now time.Time) {
+	if s.Rotation.Fault != "" {
+		s.schedule(plan, now)
+		return
+	}
+	due := s.due()
+	switch {
+	case due.IsZero():
+	case passed(due, now):
+		plan.Due = Condition{True: true, Reason: ReasonRotationDue,
+			Message: "The key was to be rotated at " + due.UTC().Format(time.RFC3339) + ". The operator cannot deliver imported tokens: give spec.digests the digest of a new one."}
+		if !s.Reminded {
+			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonRotationDue, Message: plan.Due.Message})
+		}
+	default:
+		plan.Next = due
+		plan.Due = Condition{Reason: ReasonScheduled, Message: "To be rotated by " + due.UTC().Format(time.RFC3339) + "."}
+		plan.WakeAt = earliest(plan.WakeAt, due)
+	}
 }
 
 var suspended = Condition{Reason: ReasonSuspended, Message: "The key is refused until spec.state is Active again; nothing is deleted."}
@@ -222,9 +356,13 @@ func (s State) pause(now time.Time) Plan {
 	records := s.aged(now)
 	if p := find(records, Pending, s.Secret.Digest); p >= 0 {
 		records = s.promote(records, p, now).Credentials
+		s.Rotation.Last = now
 	}
-	plan := s.rest(records, now)
+	plan := s.rest(records)
 	plan.Ready = suspended
+	if s.Rotation.Cadence != (Cadence{}) {
+		plan.Rotating = Condition{Reason: ReasonSuspended, Message: "Rotation pauses while the key is suspended."}
+	}
 	plan.Delivered = Condition{Reason: ReasonSuspended, Message: "The Secret does not hold the current token; it is issued anew when the key is Active again."}
 	if find(plan.Credentials, Current, s.Secret.Digest) >= 0 {
 		plan.Delivered = Condition{True: true, Reason: ReasonIssued, Message: fmt.Sprintf("The token stays in Secret %s.", s.SecretName)}
@@ -235,7 +373,7 @@ func (s State) pause(now time.Time) Plan {
 
 // yield is the plan of a key whose Secret's name is taken.
 func (s State) yield(now time.Time) Plan {
-	plan := s.rest(s.aged(now), now)
+	plan := s.rest(s.aged(now))
 	by := "it is not this ApiKey's and is left untouched"
 	if s.Secret.Holding == Absent {
 		by = fmt.Sprintf("the older ApiKey %s delivers to it", s.Rival)
@@ -248,19 +386,14 @@ func (s State) yield(now time.Time) Plan {
 	return plan
 }
 
-// rest drops lost Pending credentials and says when time alone changes something.
-func (s State) rest(records []Credential, now time.Time) Plan {
-	plan := Plan{WakeAt: s.Key.ExpiresAt}
+// rest says when time alone changes something, and what it has changed.
+func (s State) rest(records []Credential) Plan {
+	plan := s.plan(records)
+	plan.WakeAt = s.Key.ExpiresAt
 	for _, c := range records {
-		switch {
-		case c.Phase == Pending && lost(c, now):
-			continue
-		case c.Phase == Pending:
-			plan.WakeAt = earliest(plan.WakeAt, c.IssuedAt.Add(PublishWindow))
-		case c.Phase == Retiring:
+		if c.Phase == Retiring {
 			plan.WakeAt = earliest(plan.WakeAt, c.ValidUntil)
 		}
-		plan.Credentials = append(plan.Credentials, c)
 	}
 	for _, c := range s.Credentials {
 		if i := slices.IndexFunc(plan.Credentials, func(p Credential) bool { return p.Digest == c.Digest }); c.Phase == Retiring && i >= 0 && plan.Credentials[i].Phase == Retired {
@@ -291,8 +424,9 @@ func (s State) aged(now time.Time) []Credential {
 }
 
 // makeRoom drops the least useful record when there are as many as there may be. When none can be
-// spared it returns the instant from which one can.
-func makeRoom(records []Credential, now time.Time) ([]Credential, time.Time) {
+// spared it returns the instant from which one can: a Pending credential may be on its way into
+// the Secret, and a Retiring one is promised its overlap unless the need is urgent.
+func makeRoom(records []Credential, urgent bool, now time.Time) ([]Credential, time.Time) {
 	if len(records) < MaxCredentials {
 		return records, time.Time{}
 	}
@@ -303,6 +437,8 @@ func makeRoom(records []Credential, now time.Time) ([]Credential, time.Time) {
 		case c.Phase == Current:
 		case c.Phase == Pending && !lost(c, now):
 			wait = earliest(wait, c.IssuedAt.Add(PublishWindow))
+		case c.Phase == Retiring && !urgent:
+			wait = earliest(wait, c.ValidUntil)
 		case victim < 0 || lessUseful(c, records[victim]):
 			victim = i
 		}

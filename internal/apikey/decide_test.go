@@ -3,6 +3,7 @@
 package apikey_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -51,11 +52,31 @@ func TestUsable(t *testing.T) {
 		"revoked is said before expired":                     {Key{Switch: Revoked, ExpiresAt: now}, current, KeyRevoked},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, ok := Usable(c.key, c.cred, now)
+			got, ok := Usable(c.key, c.cred, netip.Addr{}, now)
 			if got != c.want || ok != (c.want == NotDenied) {
 				t.Errorf("got %q, %v; want %q", got, ok, c.want)
 			}
 		})
+	}
+}
+
+func TestAKeyIsAcceptedFromItsNetworksOnly(t *testing.T) {
+	k := active()
+	k.Networks = []netip.Prefix{netip.MustParsePrefix("10.1.2.3/8"), netip.MustParsePrefix("2001:db8::/32")}
+	for from, want := range map[string]bool{
+		"10.0.0.1": true, "10.255.255.255": true, "11.0.0.1": false, "::ffff:10.0.0.1": true, "::ffff:11.0.0.1": false,
+		"2001:db8::1": true, "2001:db9::1": false, "2001:db8::1%eth0": true,
+	} {
+		if denial, ok := Usable(k, cred(Current, one, 0), netip.MustParseAddr(from), now); ok != want || ok == (denial == WrongNetwork) {
+			t.Errorf("%s: %q, %v", from, denial, ok)
+		}
+	}
+	if _, ok := Usable(k, cred(Current, one, 0), netip.Addr{}, now); ok {
+		t.Error("accepted from nowhere")
+	}
+	k.Networks = []netip.Prefix{}
+	if _, ok := Usable(k, cred(Current, one, 0), netip.MustParseAddr("10.0.0.1"), now); ok {
+		t.Error("no network at all means any")
 	}
 }
 
@@ -70,6 +91,14 @@ type outcome struct {
 }
 
 func TestDecide(t *testing.T) {
+	daily, err := Every(DefaultOverlap, "uid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By how much this key's share of the spread is, from the same share of its jitter.
+	jitter := DefaultOverlap - daily.After(now).Sub(now)
+	spread := time.Duration(float64(jitter) * float64(MaxSpread) / float64(DefaultOverlap/10))
+	spread = spread.Truncate(time.Second)
 	ours := func(d Digest) Seen { return Seen{Holding: Ours, Digest: d, Exact: true} }
 	day := DefaultOverlap
 	for name, c := range map[string]struct {
@@ -98,16 +127,16 @@ func TestDecide(t *testing.T) {
 			outcome{ready: ReasonIssued, phases: map[Digest]Phase{two: Current}, events: []Reason{ReasonIssued}}},
 		"a deleted Secret is reissued": {
 			State{Key: active(), Credentials: []Credential{cred(Current, one, time.Hour)}},
-			outcome{step: Mint, phases: map[Digest]Phase{one: Current}}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current}, events: []Reason{ReasonReissued}}},
 		"and the old token keeps its overlap": {
 			State{Key: active(), Overlap: day, Held: two, Secret: ours(two), Credentials: []Credential{cred(Current, one, time.Hour), cred(Pending, two, 0)}},
-			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Retiring, two: Current}, events: []Reason{ReasonReissued}, wake: day}},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Retiring, two: Current}, events: []Reason{ReasonRotated}, wake: day}},
 		"a Secret that holds an unknown token is reissued": {
 			State{Key: active(), Secret: Seen{Holding: Ours}, Credentials: []Credential{cred(Current, one, time.Hour)}},
-			outcome{step: Mint, phases: map[Digest]Phase{one: Current}}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current}, events: []Reason{ReasonReissued}}},
 		"so is one that holds a token on its way out": {
 			State{Key: active(), Secret: ours(two), Credentials: []Credential{cred(Current, one, time.Hour), cred(Retiring, two, time.Hour, time.Minute)}},
-			outcome{step: Mint, phases: map[Digest]Phase{one: Current, two: Retiring}}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current, two: Retiring}, events: []Reason{ReasonReissued}}},
 		"a Secret that holds the token but was changed otherwise is written again with the same": {
 			State{Key: active(), Secret: Seen{Holding: Ours, Digest: one}, Credentials: []Credential{cred(Current, one, time.Hour)}},
 			outcome{step: Redeliver, phases: map[Digest]Phase{one: Current}, events: []Reason{ReasonRepaired}}},
@@ -116,22 +145,57 @@ func TestDecide(t *testing.T) {
 			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current, two: Retired}, events: []Reason{ReasonRetired}}},
 		"with four records the oldest retired one makes room": {
 			State{Key: active(), Credentials: []Credential{cred(Current, one, 0), cred(Retired, two, day), cred(Retired, three, day+1), cred(Retiring, four, day+2, day)}},
-			outcome{step: Mint, phases: map[Digest]Phase{one: Current, two: Retired, four: Retiring}}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current, two: Retired, four: Retiring}, events: []Reason{ReasonReissued}}},
 		"else a lost pending one": {
 			State{Key: active(), Credentials: []Credential{cred(Current, one, 0), cred(Pending, two, PublishWindow), cred(Pending, three, 0), cred(Retiring, four, day, day)}},
-			outcome{step: Mint, phases: map[Digest]Phase{one: Current, three: Pending, four: Retiring}}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current, three: Pending, four: Retiring}, events: []Reason{ReasonReissued}}},
 		"else the oldest retiring one": {
 			State{Key: active(), Credentials: []Credential{cred(Current, one, 0), cred(Retiring, two, 2*day, day), cred(Retiring, three, day, day), cred(Pending, four, 0)}},
-			outcome{step: Mint, phases: map[Digest]Phase{one: Current, three: Retiring, four: Pending}}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current, three: Retiring, four: Pending}, events: []Reason{ReasonReissued}}},
 		"when all others may still be published, minting waits": {
 			State{Key: active(), Credentials: []Credential{cred(Current, one, 0), cred(Pending, two, 0), cred(Pending, three, time.Second), cred(Pending, four, 0)}},
 			outcome{ready: ReasonIssuing, phases: map[Digest]Phase{one: Current, two: Pending, three: Pending, four: Pending}, wake: PublishWindow - time.Second}},
-		"a pending credential that is not needed is dropped when it counts as lost": {
-			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, time.Hour), cred(Pending, two, PublishWindow)}, LastReason: ReasonIssued},
+		"a rotation that was not finished is taken up again": {
+			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, time.Hour), cred(Pending, two, time.Second)}, LastReason: ReasonIssued},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current, two: Pending}}},
+		"a key on schedule wakes for its rotation": {
+			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, 0)}, LastReason: ReasonIssued, Rotation: Rotation{Cadence: daily, Last: now}},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current}, wake: daily.After(now).Sub(now)}},
+		"and rotates when it is due": {
+			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, day)}, LastReason: ReasonIssued, Rotation: Rotation{Cadence: daily, Last: now.Add(-day)}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current}}},
+		"a token that was published by a rotation becomes current, the former keeps its overlap": {
+			State{Key: active(), Overlap: time.Hour, Secret: ours(two), Credentials: []Credential{cred(Current, one, day), cred(Pending, two, 0)}, LastReason: ReasonIssued, Rotation: Rotation{Cadence: daily, Last: now.Add(-day)}},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Retiring, two: Current}, events: []Reason{ReasonRotated}, wake: time.Hour}},
+		"what was overdue when the controller started is spread out": {
+			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, 400*day)}, LastReason: ReasonIssued, Rotation: Rotation{Cadence: daily, Last: now.Add(-400 * day), Started: now}},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current}, wake: spread}},
+		"and comes once": {
+			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, 400*day)}, LastReason: ReasonIssued, Rotation: Rotation{Cadence: daily, Last: now.Add(-400 * day), Started: now.Add(-spread)}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current}}},
+		"a rotation on schedule waits rather than cut an overlap short": {
+			State{Key: active(), Secret: ours(one), LastReason: ReasonIssued, Rotation: Rotation{Cadence: daily, Last: now.Add(-day)},
+				Credentials: []Credential{cred(Current, one, day), cred(Retiring, two, day, 2*time.Hour), cred(Retiring, three, day, time.Hour), cred(Retiring, four, day, 3*time.Hour)}},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current, two: Retiring, three: Retiring, four: Retiring}, wake: time.Hour}},
+		"one that a person asks for does not wait": {
+			State{Key: active(), Secret: ours(one), LastReason: ReasonIssued, Rotation: Rotation{Requested: "now"},
+				Credentials: []Credential{cred(Current, one, day), cred(Retiring, two, 2*day, 2*time.Hour), cred(Retiring, three, day, time.Hour), cred(Retiring, four, day, 3*time.Hour)}},
+			outcome{step: Mint, phases: map[Digest]Phase{one: Current, three: Retiring, four: Retiring}}},
+		"a request that is done is not done again": {
+			State{Key: active(), Secret: ours(one), LastReason: ReasonIssued, Rotation: Rotation{Requested: "now", Handled: "now"}, Credentials: []Credential{cred(Current, one, day)}},
 			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current}}},
-		"and not before, because another leader may hold it": {
-			State{Key: active(), Secret: ours(one), Credentials: []Credential{cred(Current, one, time.Hour), cred(Pending, two, PublishWindow-time.Second)}, LastReason: ReasonIssued},
-			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current, two: Pending}, wake: time.Second}},
+		"a rotation that cannot be read costs nothing but the rotation": {
+			State{Key: active(), Secret: ours(one), LastReason: ReasonIssued, Rotation: Rotation{Fault: "schedule"}, Credentials: []Credential{cred(Current, one, day)}},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current}, events: []Reason{ReasonInvalidRotation}}},
+		"a suspended key does not rotate": {
+			State{Key: Key{Switch: Suspended}, Secret: ours(one), LastReason: ReasonSuspended, Rotation: Rotation{Cadence: daily, Last: now.Add(-day), Requested: "now"}, Credentials: []Credential{cred(Current, one, day)}},
+			outcome{ready: ReasonSuspended, phases: map[Digest]Phase{one: Current}}},
+		"an imported key reminds of its rotation": {
+			State{Key: active(), Imported: true, LastReason: ReasonAccepted, Rotation: Rotation{Cadence: daily, Last: now.Add(-day)}},
+			outcome{ready: ReasonAccepted, events: []Reason{ReasonRotationDue}}},
+		"in time": {
+			State{Key: active(), Imported: true, LastReason: ReasonAccepted, Rotation: Rotation{Cadence: daily, Last: now}},
+			outcome{ready: ReasonAccepted, wake: daily.After(now).Sub(now)}},
 		"a foreign Secret is never touched": {
 			State{Key: active(), Secret: Seen{Holding: Foreign}},
 			outcome{ready: ReasonSecretConflict, events: []Reason{ReasonSecretConflict}, wake: ConflictRetry}},

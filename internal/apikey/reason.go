@@ -10,8 +10,18 @@ type Reason string
 const (
 	// ReasonIssued: the current token is in the Secret and accepted.
 	ReasonIssued Reason = "Issued"
-	// ReasonReissued (event only): the Secret had lost its token and holds a new one.
+	// ReasonReissued (event only): the Secret has lost its token and gets a new one.
 	ReasonReissued Reason = "Reissued"
+	// ReasonRotated (event only): the Secret holds a new token; the former one has its overlap.
+	ReasonRotated Reason = "Rotated"
+	// ReasonScheduled: when the key rotates next.
+	ReasonScheduled Reason = "Scheduled"
+	// ReasonOverlapping: a rotation waits because three replaced tokens are still accepted.
+	ReasonOverlapping Reason = "Overlapping"
+	// ReasonInvalidRotation: spec.rotation cannot be read; the key works and does not rotate.
+	ReasonInvalidRotation Reason = "InvalidRotation"
+	// ReasonRotationDue: an imported key is to be rotated by whoever made it.
+	ReasonRotationDue Reason = "RotationDue"
 	// ReasonRepaired (event only): the Secret was changed and holds the same token again.
 	ReasonRepaired Reason = "Repaired"
 	// ReasonRetired (event only): a replaced token's overlap has passed.

@@ -2,7 +2,10 @@
 
 package apikey
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Switch is the state that a key's author gave it (spec.state).
 type Switch uint8
@@ -35,6 +38,9 @@ type Key struct {
 	Switch    Switch
 	ExpiresAt time.Time // zero: does not expire
 	Deleted   bool      // deletion has been requested
+
+	// Networks from which the key is accepted; nil: any. An empty list that is not nil: none.
+	Networks []netip.Prefix
 }
 
 // Credential is one digest with its times and phase.
@@ -57,21 +63,22 @@ const (
 	KeySuspended
 	KeyExpired        // spec.expiresAt has passed
 	CredentialRetired // replaced, and its overlap has passed
+	WrongNetwork      // presented from outside spec.allowedCIDRs
 )
 
 // String returns the reason as logs, metrics and activity name it.
 func (d Denial) String() string {
-	names := [...]string{"", "deleted", "revoked", "suspended", "expired", "retired"}
+	names := [...]string{"", "deleted", "revoked", "suspended", "expired", "retired", "network"}
 	if int(d) >= len(names) {
 		return "unknown"
 	}
 	return names[d]
 }
 
-// Usable is the only definition of "valid". It answers whether credential c of key k is accepted
-// at that instant and, when it is not, why. It reads the spec, so a revocation needs no
-// controller to take effect.
-func Usable(k Key, c Credential, now time.Time) (Denial, bool) {
+// Usable is the only definition of "valid". It answers whether credential c of key k, presented
+// from that address, is accepted at that instant and, when it is not, why. It reads the spec, so a
+// revocation needs no controller to take effect. The zero address is in no network.
+func Usable(k Key, c Credential, from netip.Addr, now time.Time) (Denial, bool) {
 	switch {
 	case k.Deleted:
 		return KeyDeleted, false
@@ -83,8 +90,22 @@ func Usable(k Key, c Credential, now time.Time) (Denial, bool) {
 		return KeyExpired, false
 	case c.Phase == Retired || passed(c.ValidUntil, now):
 		return CredentialRetired, false
+	case k.Networks != nil && !within(k.Networks, from):
+		return WrongNetwork, false
 	}
 	return NotDenied, true
+}
+
+// within reports whether an address is in one of the networks. An IPv4 address that came in IPv6
+// form is the IPv4 address.
+func within(networks []netip.Prefix, from netip.Addr) bool {
+	from = from.Unmap().WithZone("")
+	for _, n := range networks {
+		if n.Contains(from) {
+			return true
+		}
+	}
+	return false
 }
 
 // passed reports whether the instant t, when there is one, has come: t itself is already past.

@@ -4,6 +4,7 @@ package authn_test
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -49,6 +50,8 @@ func TestVerify(t *testing.T) {
 			authn.Denial{Code: authn.InvalidToken, Reason: "suspended"}},
 		"so does a retired credential": {"imported", func(f *authn.Found) { f.Credential.Phase = apikey.Retired },
 			authn.Denial{Code: authn.InvalidToken, Reason: "retired"}},
+		"so does one from another network": {"imported", func(f *authn.Found) { f.Key.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+			authn.Denial{Code: authn.InvalidToken, Reason: "network"}},
 		"an expired key says so": {"imported", func(f *authn.Found) { f.Key.ExpiresAt = now },
 			authn.Denial{Code: authn.TokenExpired, Reason: "expired"}},
 		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Username = "system:admin" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
@@ -62,7 +65,7 @@ func TestVerify(t *testing.T) {
 				c.change(&found)
 			}
 			v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{digest: apikey.DigestOf("imported"), found: found}}
-			p, denial, err := v.Verify(c.presented)
+			p, denial, err := v.Verify(c.presented, netip.MustParseAddr("192.0.2.1"))
 			if err != nil || denial != c.want {
 				t.Fatalf("got %+v, %v; want %+v", denial, err, c.want)
 			}
@@ -72,7 +75,7 @@ func TestVerify(t *testing.T) {
 		})
 	}
 	v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{err: authn.ErrUnsynced}}
-	if _, denial, err := v.Verify("imported"); !errors.Is(err, authn.ErrUnsynced) || denial.Denied() {
+	if _, denial, err := v.Verify("imported", netip.Addr{}); !errors.Is(err, authn.ErrUnsynced) || denial.Denied() {
 		t.Errorf("an index that is not complete must be undecided: %+v, %v", denial, err)
 	}
 }

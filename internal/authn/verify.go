@@ -4,6 +4,7 @@ package authn
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -45,10 +46,10 @@ type Verifier struct {
 	Now    func() time.Time
 }
 
-// Verify returns who the credential belongs to, or why it is refused. With a denial the
+// Verify returns who the credential, presented from that address, belongs to, or why it is refused. With a denial the
 // principal is the one the credential belonged to, if any, for the log only. An error means
 // undecided.
-func (v *Verifier) Verify(presented string) (Principal, Denial, error) {
+func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial, error) {
 	if presented == "" {
 		return Principal{}, Denial{Code: MissingToken, Reason: "missing"}, nil
 	}
@@ -64,7 +65,7 @@ func (v *Verifier) Verify(presented string) (Principal, Denial, error) {
 		return Principal{}, Denial{Code: InvalidToken, Reason: "unknown"}, nil
 	}
 	p := found.Principal
-	if reason, ok := apikey.Usable(found.Key, found.Credential, v.Now()); !ok {
+	if reason, ok := apikey.Usable(found.Key, found.Credential, from, v.Now()); !ok {
 		code := InvalidToken
 		if reason == apikey.KeyExpired {
 			code = TokenExpired

@@ -24,8 +24,10 @@ import (
 )
 
 const (
-	conditionReady     = "Ready"
-	conditionDelivered = "Delivered"
+	conditionReady       = "Ready"
+	conditionDelivered   = "Delivered"
+	conditionRotating    = "Rotating"
+	conditionRotationDue = "RotationDue"
 
 	managedByLabel = "app.kubernetes.io/managed-by"
 	managedBy      = "kaana-apikey-operator"
@@ -83,22 +85,28 @@ func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan
 // there, and tells what happened. The write compares and swaps on the resourceVersion that was read.
 func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan) error {
 	next := o.DeepCopy()
-	next.Status.Credentials = kube.Records(plan.Credentials)
-	if v.Imported {
-		next.Status.Credentials = nil
-	} else if plan.Delivered.True {
-		next.Status.SecretName = v.SecretName
+	status := &next.Status
+	status.ObservedGeneration = o.Generation
+	status.Credentials = kube.Records(plan.Credentials)
+	if plan.Delivered.True {
+		status.SecretName = v.SecretName
 	}
-	next.Status.ObservedGeneration = o.Generation
+	status.LastRotationTime, status.LastHandledRotateRequest = kube.Instant(plan.Rotated), plan.Handled
 	setCondition(next, conditionReady, plan.Ready)
 	setCondition(next, conditionDelivered, plan.Delivered)
+	if plan.Ready.Reason != "" { // a plan that sees the key to a rest knows about its rotation too
+		status.NextRotationTime = kube.Instant(plan.Next)
+		setOrRemove(next, conditionRotating, plan.Rotating)
+		setOrRemove(next, conditionRotationDue, plan.Due)
+	}
 	if !equality.Semantic.DeepEqual(next.Status, o.Status) {
 		if err := r.Client.Status().Update(ctx, next); err != nil {
 			return fmt.Errorf("write status: %w", err)
 		}
 		*o = *next
 	}
-	v.Credentials, v.LastReason = plan.Credentials, lastReason(o)
+	v.Credentials, v.LastReason = plan.Credentials, reasonOf(o, conditionReady)
+	v.Rotation.Last, v.Rotation.Handled = plan.Rotated, plan.Handled
 	for _, n := range plan.Notices {
 		r.tell(o, n)
 	}
@@ -117,8 +125,17 @@ func setCondition(o *v1alpha1.ApiKey, kind string, c apikey.Condition) {
 		ObservedGeneration: o.Generation, Reason: string(c.Reason), Message: c.Message})
 }
 
-func lastReason(o *v1alpha1.ApiKey) apikey.Reason {
-	if c := meta.FindStatusCondition(o.Status.Conditions, conditionReady); c != nil {
+func setOrRemove(o *v1alpha1.ApiKey, kind string, c apikey.Condition) {
+	if c.Reason == "" {
+		meta.RemoveStatusCondition(&o.Status.Conditions, kind)
+		return
+	}
+	setCondition(o, kind, c)
+}
+
+// reasonOf returns the reason of a condition as recorded, "" when it is not.
+func reasonOf(o *v1alpha1.ApiKey, kind string) apikey.Reason {
+	if c := meta.FindStatusCondition(o.Status.Conditions, kind); c != nil {
 		return apikey.Reason(c.Reason)
 	}
 	return ""

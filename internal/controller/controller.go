@@ -45,6 +45,7 @@ type Reconciler struct {
 	Format  apikey.Format
 	Entropy io.Reader // cryptographically random
 	Now     func() time.Time
+	Started time.Time // what was overdue by then is spread out
 
 	seen memory
 }

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,9 +76,13 @@ func (v *view) at(o *v1alpha1.ApiKey) types.NamespacedName {
 func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, error) {
 	v := view{State: apikey.State{
 		Key: kube.Key(o), Imported: kube.Imported(o), Credentials: kube.Recorded(o),
-		Overlap: apikey.DefaultOverlap, SecretName: kube.SecretName(o), LastReason: lastReason(o),
+		Overlap: kube.Overlap(o), SecretName: kube.SecretName(o), LastReason: reasonOf(o, conditionReady),
+		Reminded: meta.IsStatusConditionTrue(o.Status.Conditions, conditionRotationDue),
+		Rotation: kube.Rotation(o, r.Started),
 	}}
+	v.Rotation.LastFault = reasonOf(o, conditionRotating) == apikey.ReasonInvalidRotation
 	if v.Imported {
+		v.Digests = kube.Credentials(o)
 		disputed, err := r.disputed(ctx, o)
 		v.Disputed = disputed
 		return v, err
@@ -91,10 +96,10 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 // look sees the Secret: from memory when its metadata says that it is as it was last time, else
 // by reading it.
 func (r *Reconciler) look(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
-	meta := secretMetadata()
-	switch err := r.Client.Get(ctx, v.at(o), meta); {
+	known := secretMetadata()
+	switch err := r.Client.Get(ctx, v.at(o), known); {
 	case err == nil:
-		if seen, ok := r.seen.recall(o, meta.ResourceVersion); ok {
+		if seen, ok := r.seen.recall(o, known.ResourceVersion); ok {
 			v.Secret = seen
 			return nil
 		}

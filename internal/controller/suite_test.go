@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -184,7 +185,7 @@ func (k key) delivered(others ...string) string {
 
 // verdict returns "" when the token is accepted, else the exact reason.
 func verdict(token string) string {
-	_, denial, err := verifier.Verify(token)
+	_, denial, err := verifier.Verify(token, netip.Addr{})
 	if err != nil {
 		return err.Error()
 	}

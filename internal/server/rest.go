@@ -5,6 +5,7 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"strconv"
 
 	"github.com/kaana/apikey-operator/internal/authn"
@@ -61,7 +62,7 @@ func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Req
 		var err error
 		token, denial := bearer(r)
 		if !denial.Denied() {
-			p, denial, err = s.Verifier.Verify(token)
+			p, denial, err = s.Verifier.Verify(token, peer(r))
 		}
 		if err == nil && !denial.Denied() {
 			denial = rule.Permit(p)
@@ -77,6 +78,15 @@ func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Req
 			next(w, r, p)
 		}
 	}
+}
+
+// peer returns the address that the request came from.
+func peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr()
 }
 
 // audit writes the one line of a denial. It names the route, not the path, because people paste

@@ -5,6 +5,7 @@
 package kube
 
 import (
+	"net/netip"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +22,11 @@ const (
 	// one to watch.
 	CredentialLabel = "auth.kaana.com/credential" //nolint:gosec // a label's name
 
+	// RotateAnnotation on an ApiKey asks for a rotation now, by any value that it had not before.
+	RotateAnnotation = "auth.kaana.com/rotate-requested-at"
+
 	defaultSecretKey = "token"
+	maxRequest       = 256
 )
 
 // Key returns what decides whether the credentials of o are accepted.
@@ -35,11 +40,55 @@ func Key(o *v1alpha1.ApiKey) apikey.Key {
 	case v1alpha1.KeyRevoked:
 		k.Switch = apikey.Revoked
 	}
+	if len(o.Spec.AllowedCIDRs) > 0 {
+		k.Networks = make([]netip.Prefix, 0, len(o.Spec.AllowedCIDRs))
+	}
+	for _, cidr := range o.Spec.AllowedCIDRs {
+		if network, err := netip.ParsePrefix(string(cidr)); err == nil { // else it admits nobody
+			k.Networks = append(k.Networks, network)
+		}
+	}
 	return k
 }
 
 // Imported reports whether o has digests of its own, so that nothing is delivered.
 func Imported(o *v1alpha1.ApiKey) bool { return len(o.Spec.Digests) > 0 }
+
+// Overlap returns how long a replaced token of o is still accepted.
+func Overlap(o *v1alpha1.ApiKey) time.Duration {
+	if o.Spec.Rotation == nil || o.Spec.Rotation.Overlap == nil {
+		return apikey.DefaultOverlap
+	}
+	return o.Spec.Rotation.Overlap.Duration
+}
+
+// Cadence returns when o rotates on schedule; the zero Cadence: it does not.
+func Cadence(o *v1alpha1.ApiKey) (apikey.Cadence, error) {
+	switch r := o.Spec.Rotation; {
+	case r == nil:
+		return apikey.Cadence{}, nil
+	case r.Every != nil:
+		return apikey.Every(r.Every.Duration, string(o.UID))
+	default:
+		return apikey.Schedule(r.Schedule, r.TimeZone, string(o.UID))
+	}
+}
+
+// Rotation returns what is asked and known of the rotation of o, for a controller that started
+// then.
+func Rotation(o *v1alpha1.ApiKey, started time.Time) apikey.Rotation {
+	r := apikey.Rotation{Last: instant(o.Status.LastRotationTime), Requested: o.Annotations[RotateAnnotation],
+		Handled: o.Status.LastHandledRotateRequest, Started: started}
+	if len(r.Requested) > maxRequest {
+		r.Requested = r.Requested[:maxRequest]
+	}
+	cadence, err := Cadence(o)
+	if err != nil {
+		r.Fault = err.Error()
+	}
+	r.Cadence = cadence
+	return r
+}
 
 // SecretName returns the name of the Secret that the token of o is delivered to.
 func SecretName(o *v1alpha1.ApiKey) string {
@@ -98,10 +147,7 @@ func Records(credentials []apikey.Credential) []v1alpha1.Credential {
 	for _, c := range credentials {
 		r := v1alpha1.Credential{ID: c.Digest.ID(), SHA256: c.Digest.String(), Hint: c.Hint,
 			Phase: v1alpha1.CredentialPhase(c.Phase.String()), IssuedAt: metav1.NewTime(c.IssuedAt)}
-		if !c.ValidUntil.IsZero() {
-			until := metav1.NewTime(c.ValidUntil)
-			r.ValidUntil = &until
-		}
+		r.ValidUntil = Instant(c.ValidUntil)
 		out = append(out, r)
 	}
 	return out
@@ -110,6 +156,15 @@ func Records(credentials []apikey.Credential) []v1alpha1.Credential {
 // Claim returns the claim of o to its credentials.
 func Claim(o *v1alpha1.ApiKey) apikey.Claim {
 	return apikey.Claim{Minted: !Imported(o), Created: o.CreationTimestamp.Time, UID: string(o.UID)}
+}
+
+// Instant returns the API's form of an instant, nil for the zero one.
+func Instant(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	out := metav1.NewTime(t)
+	return &out
 }
 
 func instant(t *metav1.Time) time.Time {
