@@ -79,7 +79,7 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Entry("a scope is no system: name", `{scopes: ["read:system"]}`, `{scopes: ["system:masters"]}`, "a scope must not start with system:"),
 	Entry("a scope is an OAuth scope-token", `{scopes: ["projects:read", "a/b.c"]}`, `{scopes: ["projects read"]}`, "spec.scopes[0]"),
 	Entry("scopes are a set", `{scopes: [a, b]}`, `{scopes: [a, a]}`, "Duplicate value"),
-	Entry("of at most 64", `{scopes: `+many(64, "s%d")+`}`, `{scopes: `+many(65, "s%d")+`}`, "spec.scopes: Too many"),
+	Entry("of at most 16", `{scopes: `+many(16, "s%d")+`}`, `{scopes: `+many(17, "s%d")+`}`, "spec.scopes: Too many"),
 	Entry("expiresAt is an instant", `{expiresAt: "2035-01-01T00:00:00Z"}`, `{expiresAt: tomorrow}`, "spec.expiresAt"),
 	Entry("allowedCIDRs are networks", `{allowedCIDRs: [10.0.0.0/8, "2001:db8::/32"]}`, `{allowedCIDRs: [10.0.0.1]}`, "spec.allowedCIDRs[0]: Invalid value: \"10.0.0.1\": want a network like"),
 	Entry("of at most 32", `{allowedCIDRs: `+many(32, "10.0.%d.0/24")+`}`, `{allowedCIDRs: `+many(33, "10.0.%d.0/24")+`}`, "spec.allowedCIDRs: Too many"),

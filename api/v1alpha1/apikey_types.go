@@ -200,7 +200,7 @@ type ApiKeySpec struct {
 	//
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=16
 	Scopes []Scope `json:"scopes,omitempty"`
 
 	// expiresAt is the instant from which the key is refused. Without it the key does not expire.

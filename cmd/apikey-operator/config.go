@@ -31,6 +31,9 @@ type ControllerConfig struct {
 	// Metrics is the address of /metrics over HTTPS, with a certificate made at start; "0" turns
 	// it off. Default ":8080".
 	Metrics string `json:"metrics"`
+	// RequirePolicies makes the controller refuse to mint while the ValidatingAdmissionPolicies of
+	// config/policy are not in force. Default true.
+	RequirePolicies bool `json:"requirePolicies"`
 	// LeaderElection lets one of several replicas work and the others wait.
 	LeaderElection struct {
 		// Enabled turns it on. Default true.
@@ -54,7 +57,7 @@ type ServerConfig struct {
 }
 
 func defaultController() ControllerConfig {
-	cfg := ControllerConfig{TokenPrefix: apikey.DefaultPrefix, Workers: 10, Probes: ":8081", Metrics: ":8080"}
+	cfg := ControllerConfig{TokenPrefix: apikey.DefaultPrefix, Workers: 10, Probes: ":8081", Metrics: ":8080", RequirePolicies: true}
 	cfg.LeaderElection.Enabled = true
 	return cfg
 }

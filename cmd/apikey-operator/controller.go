@@ -49,7 +49,7 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 	}
 	r := &controller.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
-		Format: format, Entropy: rand.Reader, Now: time.Now, Started: time.Now(),
+		Format: format, Entropy: rand.Reader, Now: time.Now, Started: time.Now(), RequirePolicies: cfg.RequirePolicies,
 	}
 	if err := r.SetupWithManager(ctx, mgr, cfg.Workers); err != nil {
 		return err

@@ -55,6 +55,7 @@ type State struct {
 	Held        Digest  // of the token in hand: recorded as Pending, not yet published
 	Disputed    string  // id of an imported digest that belongs to another key
 	LastReason  Reason  // of the Ready condition as recorded
+	Unguarded   string  // what is missing for minting to be safe
 	Reminded    bool    // that a rotation is due is recorded already
 
 	Rotation Rotation
@@ -163,6 +164,9 @@ func (s State) deliver(now time.Time) Plan {
 // mint asks for a new token, once there is room for its record. An urgent one may cost the oldest
 // Retiring credential its overlap; a rotation on schedule waits for it.
 func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
+	if s.Unguarded != "" {
+		return s.refuse(records, now)
+	}
 	spared, wait := makeRoom(records, urgent, now)
 	if wait.IsZero() {
 		plan := s.plan(spared)
@@ -178,6 +182,17 @@ func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
 	plan := s.plan(records)
 	plan.WakeAt = wait
 	plan.Ready = Condition{Reason: ReasonIssuing, Message: "Waiting for earlier attempts to deliver a token to end."}
+	return plan
+}
+
+// refuse is the plan of a key that needs a token while minting is not safe. What is accepted stays
+// accepted.
+func (s State) refuse(records []Credential, now time.Time) Plan {
+	plan := s.rest(records)
+	plan.Ready = Condition{Reason: ReasonPolicyMissing,
+		Message: s.Unguarded + " is missing or not in force, so anybody could mint any key: apply config/policy. No token is minted until then; existing ones work."}
+	plan.Notices = append(plan.Notices, s.onChange(ReasonPolicyMissing, Notice{Warning: true, Reason: ReasonPolicyMissing, Message: plan.Ready.Message})...)
+	plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
 	return plan
 }
 

@@ -193,6 +193,12 @@ func TestDecide(t *testing.T) {
 		"an imported key reminds of its rotation": {
 			State{Key: active(), Imported: true, LastReason: ReasonAccepted, Rotation: Rotation{Cadence: daily, Last: now.Add(-day)}},
 			outcome{ready: ReasonAccepted, events: []Reason{ReasonRotationDue}}},
+		"nothing is minted while the policies are missing": {
+			State{Key: active(), Unguarded: "policy x"},
+			outcome{ready: ReasonPolicyMissing, events: []Reason{ReasonPolicyMissing}, wake: ConflictRetry}},
+		"and what is delivered stays as it is": {
+			State{Key: active(), Unguarded: "policy x", Secret: ours(one), Credentials: []Credential{cred(Current, one, 0)}, LastReason: ReasonIssued},
+			outcome{ready: ReasonIssued, phases: map[Digest]Phase{one: Current}}},
 		"in time": {
 			State{Key: active(), Imported: true, LastReason: ReasonAccepted, Rotation: Rotation{Cadence: daily, Last: now}},
 			outcome{ready: ReasonAccepted, wake: daily.After(now).Sub(now)}},

@@ -40,6 +40,8 @@ const (
 	ReasonExpired Reason = "Expired"
 	// ReasonSecretConflict: the Secret's name belongs to something else.
 	ReasonSecretConflict Reason = "SecretConflict"
+	// ReasonPolicyMissing: the policies that guard minting are not in force, so nothing is minted.
+	ReasonPolicyMissing Reason = "PolicyMissing"
 	// ReasonDigestConflict: an imported digest belongs to another ApiKey.
 	ReasonDigestConflict Reason = "DigestConflict"
 )

@@ -47,6 +47,10 @@ type Reconciler struct {
 	Now     func() time.Time
 	Started time.Time // what was overdue by then is spread out
 
+	// RequirePolicies makes the controller refuse to mint while the policies of config/policy are
+	// not in force.
+	RequirePolicies bool
+
 	seen memory
 }
 
@@ -94,8 +98,10 @@ func wakeAt(at, now time.Time) ctrl.Result {
 // SetupWithManager registers the reconciler, the watches that wake it and the indexes that
 // gather reads.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, workers int) error {
-	if err := indexes(ctx, mgr.GetFieldIndexer()); err != nil {
-		return fmt.Errorf("index ApiKeys and Secrets: %w", err)
+	for _, i := range indexes() {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, i.of, i.field, i.extract); err != nil {
+			return fmt.Errorf("index %T by %s: %w", i.of, i.field, err)
+		}
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("apikey").

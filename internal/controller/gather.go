@@ -4,7 +4,6 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -28,30 +27,37 @@ const (
 	byOwner  = "owner"      // Secrets by the UID of their controller
 )
 
-// indexes registers what gather looks ApiKeys and Secrets up by.
-func indexes(ctx context.Context, indexer client.FieldIndexer) error {
-	return errors.Join(
-		indexer.IndexField(ctx, &v1alpha1.ApiKey{}, bySecret, func(o client.Object) []string {
+// index is one way in which gather looks objects up.
+type index struct {
+	of      client.Object
+	field   string
+	extract client.IndexerFunc
+}
+
+// indexes are all ways in which gather looks ApiKeys and Secrets up.
+func indexes() []index {
+	return []index{
+		{&v1alpha1.ApiKey{}, bySecret, func(o client.Object) []string {
 			if k, ok := o.(*v1alpha1.ApiKey); ok && !kube.Imported(k) {
 				return []string{kube.SecretName(k)}
 			}
 			return nil
-		}),
-		indexer.IndexField(ctx, &v1alpha1.ApiKey{}, byDigest, func(o client.Object) (out []string) {
+		}},
+		{&v1alpha1.ApiKey{}, byDigest, func(o client.Object) (out []string) {
 			if k, ok := o.(*v1alpha1.ApiKey); ok {
 				for _, c := range kube.Credentials(k) {
 					out = append(out, c.Digest.String())
 				}
 			}
 			return out
-		}),
-		indexer.IndexField(ctx, secretMetadata(), byOwner, func(o client.Object) []string {
+		}},
+		{secretMetadata(), byOwner, func(o client.Object) []string {
 			if owner := metav1.GetControllerOf(o); owner != nil {
 				return []string{string(owner.UID)}
 			}
 			return nil
-		}),
-	)
+		}},
+	}
 }
 
 // secretMetadata is the form in which Secrets are watched: names and labels, no data.
@@ -90,6 +96,11 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 	if err := r.look(ctx, o, &v); err != nil {
 		return v, err
 	}
+	unguarded, err := r.unguarded(ctx)
+	if err != nil {
+		return v, err
+	}
+	v.Unguarded = unguarded
 	return v, r.strays(ctx, o, &v)
 }
 

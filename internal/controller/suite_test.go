@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -43,9 +44,13 @@ func TestController(t *testing.T) {
 	RunSpecs(t, "the controller on a real API server")
 }
 
+// byHand marks ApiKeys that the running controller does not see, because a case runs its own.
+const byHand = "test.kaana.com/by-hand"
+
 var (
 	control  *cluster.Cluster
 	k8s      client.Client // not cached
+	operator client.Client // likewise, with the permissions of the controller only
 	format   apikey.Format
 	verifier *authn.Verifier
 )
@@ -64,17 +69,26 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	k8s, err = client.New(control.Config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
+	account := rest.CopyConfig(control.Config)
+	account.Impersonate.UserName = "system:serviceaccount:apikey-system:apikey-operator-controller"
+	operator, err = client.New(account, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
 	format, err = apikey.NewFormat(apikey.DefaultPrefix)
 	Expect(err).NotTo(HaveOccurred())
 
 	running, cancel := context.WithCancel(context.Background())
 	ours, err := labels.NewRequirement(kube.CredentialLabel, selection.Exists, nil)
 	Expect(err).NotTo(HaveOccurred())
-	mgr, err := ctrl.NewManager(control.Config, ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*ours)}}}})
+	managed, err := labels.NewRequirement(byHand, selection.DoesNotExist, nil)
+	Expect(err).NotTo(HaveOccurred())
+	mgr, err := ctrl.NewManager(account, ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}:   {Label: labels.NewSelector().Add(*ours)},
+			&v1alpha1.ApiKey{}: {Label: labels.NewSelector().Add(*managed)},
+		}}})
 	Expect(err).NotTo(HaveOccurred())
 	r := &controller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("test"),
-		Format: format, Entropy: rand.Reader, Now: time.Now}
+		Format: format, Entropy: rand.Reader, Now: time.Now, RequirePolicies: true}
 	Expect(r.SetupWithManager(ctx, mgr, 10)).To(Succeed())
 	ring := keyring.New()
 	verifier = &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
@@ -107,8 +121,11 @@ func newKey(ctx context.Context, spec v1alpha1.ApiKeySpec) key {
 	return newKeyIn(ctx, newNamespace(ctx), "sample", spec)
 }
 
-func newKeyIn(ctx context.Context, namespace, name string, spec v1alpha1.ApiKeySpec) key {
-	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}
+func newKeyIn(ctx context.Context, namespace, name string, spec v1alpha1.ApiKeySpec, marks ...string) key {
+	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{}}, Spec: spec}
+	for _, label := range marks {
+		o.Labels[label] = ""
+	}
 	ExpectWithOffset(1, k8s.Create(ctx, o)).To(Succeed())
 	return key{ctx, namespace, name}
 }

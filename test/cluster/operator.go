@@ -40,7 +40,7 @@ type Operator struct {
 // Install applies the manifests that `make run` and the tests need: everything of config but the
 // Deployments, for which there is no node.
 func (c *Cluster) Install(ctx context.Context, root string) error {
-	for _, dir := range []string{"config/crd", "config/rbac"} {
+	for _, dir := range []string{"config/crd", "config/rbac", "config/policy"} {
 		if _, err := c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, dir)); err != nil {
 			return err
 		}

@@ -27,6 +27,7 @@ func TestEndToEnd(t *testing.T) {
 }
 
 var (
+	root   string // of the repository
 	binary string
 	state  string // folder of the control plane and the processes
 	k8s    *cluster.Cluster
@@ -34,7 +35,8 @@ var (
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	root, err := cluster.Root()
+	var err error
+	root, err = cluster.Root()
 	Expect(err).NotTo(HaveOccurred())
 	binary = filepath.Join(root, "bin", "apikey-operator")
 	Expect(binary).To(BeAnExistingFile(), "run make build")

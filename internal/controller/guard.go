@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
+
+// policies are those of config/policy, each with a binding of the same name.
+var policies = []string{"apikey-grants", "apikey-status"}
+
+// unguarded returns what is missing of the policies without which anybody who may write an ApiKey
+// could mint any, "" when all are in force.
+func (r *Reconciler) unguarded(ctx context.Context) (string, error) {
+	if !r.RequirePolicies {
+		return "", nil
+	}
+	for _, name := range policies {
+		at := client.ObjectKey{Name: name}
+		var policy admissionv1.ValidatingAdmissionPolicy
+		if err := r.Client.Get(ctx, at, &policy); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("get ValidatingAdmissionPolicy %s: %w", name, err)
+		} else if apierrors.IsNotFound(err) || policy.Spec.FailurePolicy == nil || *policy.Spec.FailurePolicy != admissionv1.Fail {
+			return "ValidatingAdmissionPolicy " + name, nil
+		}
+		var binding admissionv1.ValidatingAdmissionPolicyBinding
+		if err := r.Client.Get(ctx, at, &binding); client.IgnoreNotFound(err) != nil {
+			return "", fmt.Errorf("get ValidatingAdmissionPolicyBinding %s: %w", name, err)
+		} else if apierrors.IsNotFound(err) || binding.Spec.PolicyName != name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
+			return "ValidatingAdmissionPolicyBinding " + name, nil
+		}
+	}
+	return "", nil
+}
