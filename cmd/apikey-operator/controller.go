@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
@@ -47,8 +48,13 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
+	counts := controller.NewMetrics(mgr.GetClient())
+	if err := metrics.Registry.Register(counts); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	r := &controller.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
+		Metrics: counts,
+		Client:  mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
 		Format: format, Entropy: rand.Reader, Now: time.Now, Started: time.Now(), RequirePolicies: cfg.RequirePolicies,
 	}
 	if err := r.SetupWithManager(ctx, mgr, cfg.Workers); err != nil {

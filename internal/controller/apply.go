@@ -110,6 +110,7 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 	for _, n := range plan.Notices {
 		r.tell(o, n)
 	}
+	r.Metrics.rotated(plan)
 	return nil
 }
 

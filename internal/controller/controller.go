@@ -36,8 +36,8 @@ const (
 	lostRace = 50 * time.Millisecond
 )
 
-// Reconciler brings ApiKeys, their records and their Secrets together. All fields but seen are
-// required.
+// Reconciler brings ApiKeys, their records and their Secrets together. All fields are required
+// unless they say otherwise.
 type Reconciler struct {
 	Client  client.Client // reads ApiKeys and Secret metadata from a cache
 	Live    client.Reader // reads from the API server
@@ -46,6 +46,9 @@ type Reconciler struct {
 	Entropy io.Reader // cryptographically random
 	Now     func() time.Time
 	Started time.Time // what was overdue by then is spread out
+
+	// Metrics may be nil.
+	Metrics *Metrics
 
 	// RequirePolicies makes the controller refuse to mint while the policies of config/policy are
 	// not in force.

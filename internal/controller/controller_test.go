@@ -16,6 +16,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 var _ = It("issues a token to a Secret, records its digest and tells of it", func(ctx SpecContext) {
@@ -156,6 +157,37 @@ var _ = It("expires a key in time, and an extended one gets a new token", func(c
 	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.ExpiresAt = nil })
 	next := k.delivered(token)
 	Eventually(func() []string { return []string{verdict(token), verdict(next)} }).Should(Equal([]string{"retired", ""}))
+})
+
+var _ = It("rotates when asked, once for each request, and both tokens are accepted", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{})
+	first := k.delivered()
+	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "once"} })
+	second := k.delivered(first)
+	Eventually(func() []string { return []string{verdict(first), verdict(second)} }).Should(Equal([]string{"", ""}))
+	Expect(k.object().Status.LastHandledRotateRequest).To(Equal("once"))
+	Expect(k.object().Status.LastRotationTime).NotTo(BeNil())
+	Eventually(k.events).Should(ContainElement("Rotated"))
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description = "something else" })
+	Consistently(k.token, "300ms").Should(Equal(second))
+})
+
+var _ = It("says when it rotates next, and delivers all the same when that cannot be read", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{Rotation: &v1alpha1.Rotation{Schedule: "0 3 * * 0", TimeZone: "Europe/Berlin"}})
+	token := k.delivered()
+	Expect(k.object().Status.NextRotationTime.Time).To(BeTemporally(">", time.Now()))
+	Expect(k.object().Status.Conditions).To(ContainElement(And(HaveField("Type", "Rotating"), HaveField("Reason", "Scheduled"))))
+
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Rotation.TimeZone = "Mars/Olympus" })
+	Eventually(func() []metav1.Condition { return k.object().Status.Conditions }).Should(ContainElement(And(HaveField("Type", "Rotating"),
+		HaveField("Reason", "InvalidRotation"), HaveField("Message", ContainSubstring(`timeZone "Mars/Olympus"`)))))
+	Expect(k.object().Status.NextRotationTime).To(BeNil())
+	Expect(k.reason()).To(Equal("Issued"))
+	Expect(verdict(token)).To(BeEmpty())
+	Eventually(k.events).Should(ContainElement("InvalidRotation"))
+
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Rotation = nil })
+	Eventually(func() []metav1.Condition { return k.object().Status.Conditions }).ShouldNot(ContainElement(HaveField("Type", "Rotating")))
 })
 
 var _ = It("lets a deleted key take its Secret along", func(ctx SpecContext) {

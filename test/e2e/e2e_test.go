@@ -209,6 +209,8 @@ var _ = It("shows no token in objects, events, logs or metrics", func(ctx SpecCo
 	Expect(resp.Body.Close()).To(Succeed())
 	sources["metrics"] = string(metrics)
 	Expect(sources["metrics"]).To(ContainSubstring("controller_runtime_reconcile_total"))
+	Expect(sources["metrics"]).To(MatchRegexp(`apikey_credentials{phase="Current"} [1-9]`))
+	Expect(sources["metrics"]).To(ContainSubstring("apikey_next_expiry_timestamp_seconds 2.0513088e+09"), "the expiry of the sample billing-sync")
 	for where, text := range sources {
 		Expect(strings.Contains(text, t)).To(BeFalse(), where)
 		Expect(strings.Contains(text, t[6:49])).To(BeFalse(), where)
