@@ -40,9 +40,14 @@ test: controlplane build ## Run all tests with the race detector, on a real API 
 	@hack/deps
 	@KAANA_BIN=$(BIN) go test -race -timeout 20m ./...
 
+.PHONY: test-sabotage
+test-sabotage: ## Break the code in small ways and want a test to turn red for each.
+	@go run ./hack/sabotage
+
 .PHONY: fuzz
-fuzz: ## Fuzz the token parser for a minute.
+fuzz: ## Fuzz the parsers of tokens and schedules, a minute each.
 	@go test ./internal/apikey -run '^$$' -fuzz FuzzDigest -fuzztime 60s
+	@go test ./internal/apikey -run '^$$' -fuzz FuzzSchedule -fuzztime 60s
 
 .PHONY: verify
 verify: controlplane tools ## Check generated files, format, vet, lint and manifests.

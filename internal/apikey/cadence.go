@@ -66,9 +66,7 @@ func (c Cadence) After(last time.Time) time.Time {
 	if c.schedule == nil {
 		return last.Add(c.every - time.Duration(c.share*float64(c.every)/10)).Truncate(time.Second)
 	}
-	// The first firing that leaves MinInterval; a rotation that came late, by jitter, does not
-	// count for the firing after it.
-	at := c.fires(last.Add(-c.jitterAt(last)))
+	at := c.fires(last)
 	for at.Sub(last) < MinInterval && !at.IsZero() {
 		at = c.fires(at)
 	}

@@ -52,7 +52,7 @@ func TestAScheduleFiresInItsZoneAcrossChangesOfTheClocks(t *testing.T) {
 	}
 }
 
-func TestARotationThatCameLateByJitterDoesNotCountForTheNextFiring(t *testing.T) {
+func TestEveryFiringRotatesOnceAndJitterDoesNotAddUp(t *testing.T) {
 	for i := range 50 {
 		c, err := Schedule("0 * * * *", "", fmt.Sprint(i))
 		if err != nil {

@@ -103,7 +103,8 @@ func TestAnySingleChangeToATokenIsRefusedWithoutALookUp(t *testing.T) {
 	}
 	for name, changed := range map[string]string{
 		"an extra character": plain + "x", "one missing": plain[:len(plain)-1], "the prefix alone": "kaana_",
-		"a space inside": plain[:20] + " " + plain[20:], "a line break behind": plain + "\n",
+		"one digit more with a right checksum": plain[:49] + "0" + checksum(plain[:49]+"0"),
+		"a space inside":                       plain[:20] + " " + plain[20:], "a line break behind": plain + "\n",
 	} {
 		if _, ok := f.Digest(changed); ok {
 			t.Errorf("%s passes", name)

@@ -65,6 +65,7 @@ func TestBearerReadsExactlyOneCredential(t *testing.T) {
 		"another scheme is none":                {[]string{"Basic abc"}, "", "", "scheme"},
 		"two headers are ambiguous":             {[]string{"Bearer abc", "Bearer abc"}, "", "", "ambiguous"},
 		"two in one header are malformed":       {[]string{"Bearer abc, Bearer def"}, "", "", "malformed"},
+		"or without a space":                    {[]string{"Bearer abc,def"}, "", "", "malformed"},
 		"a space inside is malformed":           {[]string{"Bearer ab c"}, "", "", "malformed"},
 		"a tab inside is malformed":             {[]string{"Bearer ab\tc"}, "", "", "malformed"},
 		"a control character is malformed":      {[]string{"Bearer ab\x00c"}, "", "", "malformed"},

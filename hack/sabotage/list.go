@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+const (
+	core    = "internal/apikey"
+	decide  = core + "/decide.go"
+	usable  = core + "/usable.go"
+	token   = core + "/token.go"
+	cadence = core + "/cadence.go"
+)
+
+// breakages are mistakes that somebody could make.
+var breakages = []breakage{
+	{token, `func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }`, `func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.Reveal()) }`, core, "TestATokenRedactsItselfEverywhere"},
+	{token, `func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }`, `func (t Token) LogValue() slog.Value { return slog.StringValue(t.Reveal()) }`, core, "TestATokenRedactsItselfEverywhere"},
+	{token, `func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }`, `func (t Token) MarshalText() ([]byte, error) { return []byte(t.Reveal()), nil }`, core, "TestATokenRedactsItselfEverywhere"},
+	{token, `if s[i] != alphabet[sum%62] {`, `if false {`, core, "TestAnySingleChangeToATokenIsRefusedWithoutALookUp"},
+	{token, `if len(s) != len(f.lead)+bodyDigits {`, `if len(s) < len(f.lead)+bodyDigits {`, core, "TestAnySingleChangeToATokenIsRefusedWithoutALookUp"},
+	{token, `if presented == "" || len(presented) > MaxTokenBytes {`, `if presented == "" {`, core, "TestImportedKeysOfAnyOtherShapeAreLookedUp"},
+	{token, `if _, err := io.ReadFull(entropy, random[:]); err != nil {`, `if _, err := entropy.Read(random[:]); err != nil {`, core, "TestMintFailsWithoutEntropy"},
+	{usable, `return !t.IsZero() && !now.Before(t) }`, `return !t.IsZero() && now.After(t) }`, core, "TestUsable"},
+	{usable, "case k.Switch == Suspended:\n\t\treturn KeySuspended, false\n", ``, core, "TestUsable"},
+	{usable, "case k.Deleted:\n\t\treturn KeyDeleted, false\n\t", ``, core, "TestUsable"},
+	{usable, `case c.Phase == Retired || passed(c.ValidUntil, now):`, `case passed(c.ValidUntil, now):`, core, "TestUsable"},
+	{usable, `k.Networks != nil &&`, `len(k.Networks) > 0 &&`, core, "TestAKeyIsAcceptedFromItsNetworksOnly"},
+	{usable, `from = from.Unmap().WithZone("")`, `from = from.WithZone("")`, core, "TestAKeyIsAcceptedFromItsNetworksOnly"},
+	{decide, `c.Phase, c.ValidUntil = Retiring, earliest(now.Add(s.Overlap), s.Key.ExpiresAt)`, `c.Phase, c.ValidUntil = Retired, now`, core, "TestDecide"},
+	{decide, "case c.Phase == Pending && !lost(c, now):\n\t\t\twait = earliest(wait, c.IssuedAt.Add(PublishWindow))\n", ``, core, "TestDecide"},
+	{decide, "case c.Phase == Retiring && !urgent:\n\t\t\twait = earliest(wait, c.ValidUntil)\n", ``, core, "TestDecide"},
+	{decide, `case s.Secret.Holding == Foreign, s.Secret.Holding == Absent && s.Rival != "":`, `case s.Secret.Holding == Absent && s.Rival != "":`, core, "TestDecide"},
+	{decide, `requested := s.Rotation.Requested != s.Rotation.Handled`, `requested := s.Rotation.Requested != ""`, core, "TestDecide"},
+	{decide, "if s.Secret.Holding == Ours {\n\t\tplan.Step = Unpublish", "if s.Secret.Holding != Absent {\n\t\tplan.Step = Unpublish", core, "TestDecide"},
+	{decide, `c.Phase, c.ValidUntil = Retired, earliest(c.ValidUntil, now)`, `c.ValidUntil = earliest(c.ValidUntil, now)`, core, "TestDecide"},
+	{decide, `return r.Started.Add(r.Cadence.spread())`, `return r.Started`, core, "TestDecide"},
+	{decide, `if s.Unguarded != "" {`, `if false {`, core, "TestDecide"},
+	{cadence, `wall := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)`, `wall := local`, core, "TestAScheduleFiresInItsZoneAcrossChangesOfTheClocks"},
+	{cadence, `min(gap/10, MaxSpread)`, `min(gap/2, gap)`, core, "TestEveryFiringRotatesOnceAndJitterDoesNotAddUp"},
+	{cadence, `for at.Sub(last) < MinInterval && !at.IsZero() {`, `for at.Sub(last) < 0 && !at.IsZero() {`, core, "TestAScheduleKeepsTheLeastInterval"},
+	{"internal/apikey/claim.go", "case a.Minted != b.Minted:\n\t\treturn a.Minted\n", ``, core, "TestAMintedClaimPrecedesAnImportedOneThenAgeThenUID"},
+	{"internal/authn/verify.go", `reserved(p.Username) || `, ``, "internal/authn", "TestVerify"},
+	{"internal/authn/verify.go", "code := InvalidToken\n", "code := TokenExpired\n", "internal/authn", "TestVerify"},
+	{"internal/authn/principal.go", `if one == scope {`, `if strings.HasPrefix(one, scope) {`, "internal/authn", "TestRulesDemandARoleAndAScope"},
+	{"internal/keyring/ring.go", `if !r.keysListed || !r.spacesListed {`, `if !r.keysListed {`, "internal/keyring", "TestNothingIsSaidBeforeBothListsAreComplete"},
+	{"internal/keyring/ring.go", "case a.claim.Precedes(b.claim):\n\t\t\t\treturn -1", "case a.claim.Precedes(b.claim):\n\t\t\t\treturn 1", "internal/keyring", "TestADigestBelongsToTheBestClaim"},
+	{"internal/keyring/ring.go", "found.Key.Deleted = found.Key.Deleted || in.gone\n", ``, "internal/keyring", "TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver"},
+	{"internal/keyring/ring.go", `if s.tenant == tenant && !s.gone {`, `if !s.gone {`, "internal/keyring", "TestATenantSeesItsOwnProjectsByName"},
+	{"internal/server/bearer.go", `case len(headers) > 1, inQuery:`, `case inQuery:`, "internal/server", "TestBearerReadsExactlyOneCredential"},
+	{"internal/server/bearer.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, "internal/server", "TestBearerReadsExactlyOneCredential"},
+	{"internal/server/rest.go", "case err != nil:\n\t\t\ts.Log.WarnContext", "case false:\n\t\t\ts.Log.WarnContext", "internal/server", "TestAServerThatDoesNotKnowYetSaysSoAndNeverNo"},
+}
