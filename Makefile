@@ -40,6 +40,10 @@ test: controlplane build ## Run all tests with the race detector, on a real API 
 	@hack/deps
 	@KAANA_BIN=$(BIN) go test -race -timeout 20m ./...
 
+.PHONY: test-soak
+test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60); no mounted token may be refused.
+	@KEYS=$(KEYS) FOR=$(FOR) go test -tags soak -count=1 -timeout 30m -v ./test/soak
+
 .PHONY: test-sabotage
 test-sabotage: ## Break the code in small ways and want a test to turn red for each.
 	@go run ./hack/sabotage

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -442,5 +443,37 @@ var _ = Describe("whatever API call fails or is the last before a crash", Ordere
 			}
 		})
 	}
-	AfterAll(func() { AddReportEntry("crash points", points); fmt.Fprintln(GinkgoWriter, "crash points:", points) })
+	It("at a thousand points and more", func() {
+		fmt.Fprintln(GinkgoWriter, "crash points:", points)
+		Expect(points).To(BeNumerically(">=", 1000))
+	})
+})
+
+var _ = It("is safe with three leaders at once", func(ctx SpecContext) {
+	w := newWorld(ctx, newNamespace(ctx), "shared", nil)
+	newKeyIn(ctx, w.namespace, w.name, v1alpha1.ApiKeySpec{Rotation: &v1alpha1.Rotation{Every: &every}}, byHand)
+	for round := range 20 {
+		var leaders sync.WaitGroup
+		for range 3 {
+			leaders.Go(func() {
+				defer GinkgoRecover()
+				one := newWorld(ctx, w.namespace, w.name, nil)
+				one.clock, one.started = w.clock, w.started
+				one.restart()
+				for range 4 {
+					one.reconcile()
+				}
+				Expect(one.problems).To(BeEmpty())
+			})
+		}
+		leaders.Wait()
+		w.settle()
+		Expect(w.problems).To(BeEmpty())
+		Expect(w.key().phases()).To(HaveKeyWithValue(v1alpha1.CredentialCurrent, 1))
+		if round%3 == 2 {
+			Expect(k8s.Delete(ctx, w.key().secret(w.name))).To(Succeed())
+		} else {
+			w.clock = w.clock.Add(time.Hour)
+		}
+	}
 })
