@@ -76,7 +76,7 @@ func (b breakage) try() error {
 	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		return err
 	}
-	//nolint:gosec,noctx // runs go test on this repository
+	//nolint:noctx // runs go test on this repository
 	out, err := exec.Command("go", "test", "-vet=off", "-overlay", file, "-run", "^"+b.test+"$", "./"+b.pkg).CombinedOutput()
 	switch {
 	case err == nil:
