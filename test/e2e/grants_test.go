@@ -192,12 +192,14 @@ var _ = Describe("who may mint what", Ordered, ContinueOnFailure, func() {
 	It("mints nothing while a policy is missing, and keeps what works", func(ctx SpecContext) {
 		before := newKey(ctx, "before")
 		kubectl(ctx, "delete", "validatingadmissionpolicybinding", "apikey-grants")
-		Eventually(func() string {
+		minting := func() string {
 			name := existing(ctx, "{role: viewer}")
 			kubectl(ctx, "wait", "-n", "acme-dev", "apikey/"+name, "--for=jsonpath={.status.conditions[0].type}=Ready", "--timeout=10s")
 			return kubectl(ctx, "get", "apikey", "-n", "acme-dev", name, "-o", "jsonpath={.status.conditions[0].reason}")
-		}).Should(Equal("PolicyMissing"))
+		}
+		Eventually(minting).Should(Equal("PolicyMissing"))
 		Expect(status(before)).To(Equal(200))
 		Expect(k8s.Install(ctx, root)).To(Succeed())
+		Eventually(minting).Should(Equal("Issued"))
 	})
 })
