@@ -9,21 +9,16 @@ import (
 	"log/slog"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/controller"
 )
 
@@ -72,8 +67,7 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 	return nil
 }
 
-// managerOptions says what is cached and served. Of Secrets only the metadata of those that carry
-// our label is watched.
+// managerOptions says what is cached and served.
 func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
@@ -82,9 +76,9 @@ func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("register ApiKey: %w", err)
 	}
-	ours, err := labels.NewRequirement(kube.CredentialLabel, selection.Exists, nil)
+	watched, err := controller.Watched()
 	if err != nil {
-		return ctrl.Options{}, fmt.Errorf("select Secrets: %w", err)
+		return ctrl.Options{}, err
 	}
 	return ctrl.Options{
 		Scheme:                        scheme,
@@ -94,8 +88,6 @@ func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
 		LeaderElectionID:              "apikey-operator.kaana.com",
 		LeaderElectionNamespace:       cfg.LeaderElection.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}: {Label: labels.NewSelector().Add(*ours)},
-		}},
+		Cache:                         cache.Options{ByObject: watched},
 	}, nil
 }

@@ -129,11 +129,11 @@ func FuzzSchedule(f *testing.F) {
 	f.Add("59 23 31 12 *", "Antarctica/Troll", int64(1))
 	f.Fuzz(func(t *testing.T, spec, zone string, unix int64) {
 		if unix < 0 || unix > 4e9 || len(spec) > 100 {
-			t.Skip()
+			return
 		}
 		c, err := Schedule(spec, zone, "uid")
 		if err != nil {
-			t.Skip()
+			return
 		}
 		at := time.Unix(unix, 0)
 		for range 3 {

@@ -10,14 +10,18 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 // The verbs below are all that the controller may do; `make generate` turns them into
@@ -96,6 +100,16 @@ func wakeAt(at, now time.Time) ctrl.Result {
 		return ctrl.Result{}
 	}
 	return ctrl.Result{RequeueAfter: max(at.Sub(now), time.Millisecond)}
+}
+
+// Watched returns what the manager's cache is to hold: of Secrets, those that carry our label, and
+// of these the metadata only, because nothing asks the cache for more.
+func Watched() (map[client.Object]cache.ByObject, error) {
+	ours, err := labels.NewRequirement(kube.CredentialLabel, selection.Exists, nil)
+	if err != nil {
+		return nil, fmt.Errorf("select Secrets: %w", err)
+	}
+	return map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*ours)}}, nil
 }
 
 // SetupWithManager registers the reconciler, the watches that wake it and the indexes that

@@ -30,7 +30,6 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/controller"
 	"github.com/kaana/apikey-operator/internal/keyring"
@@ -77,15 +76,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 
 	running, cancel := context.WithCancel(context.Background())
-	ours, err := labels.NewRequirement(kube.CredentialLabel, selection.Exists, nil)
+	watched, err := controller.Watched()
 	Expect(err).NotTo(HaveOccurred())
 	managed, err := labels.NewRequirement(byHand, selection.DoesNotExist, nil)
 	Expect(err).NotTo(HaveOccurred())
+	watched[&v1alpha1.ApiKey{}] = cache.ByObject{Label: labels.NewSelector().Add(*managed)}
 	mgr, err := ctrl.NewManager(account, ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}:   {Label: labels.NewSelector().Add(*ours)},
-			&v1alpha1.ApiKey{}: {Label: labels.NewSelector().Add(*managed)},
-		}}})
+		Cache: cache.Options{ByObject: watched}})
 	Expect(err).NotTo(HaveOccurred())
 	r := &controller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("test"),
 		Format: format, Entropy: rand.Reader, Now: time.Now, RequirePolicies: true}
