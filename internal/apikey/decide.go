@@ -75,7 +75,7 @@ type Rotation struct {
 // Step is what to do once the plan's records are written.
 type Step uint8
 
-// The steps. After every one but Settle the state is gathered anew and decided again.
+// The steps. After every one but Settle the state, with what was written, is decided on again.
 const (
 	Settle    Step = iota // nothing more
 	Mint                  // make a token and add it to the records as Pending
