@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // an image made from nothing has no time zones, and spec.rotation.timeZone needs them
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"

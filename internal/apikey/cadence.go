@@ -61,7 +61,7 @@ func Schedule(spec, zone, uid string) (Cadence, error) {
 	return c, nil
 }
 
-// After returns the instant at which a key that last rotated then is due again.
+// After returns the instant at which a key that last rotated then is due again; zero: never.
 func (c Cadence) After(last time.Time) time.Time {
 	if c.schedule == nil {
 		return last.Add(c.every - time.Duration(c.share*float64(c.every)/10)).Truncate(time.Second)
@@ -70,12 +70,15 @@ func (c Cadence) After(last time.Time) time.Time {
 	for at.Sub(last) < MinInterval && !at.IsZero() {
 		at = c.fires(at)
 	}
+	if at.IsZero() {
+		return at
+	}
 	return at.Add(c.jitterAt(at)).Truncate(time.Second)
 }
 
 // jitterAt returns by how much a firing at that instant is moved.
 func (c Cadence) jitterAt(at time.Time) time.Duration {
-	gap := c.fires(at).Sub(at)
+	gap := max(c.fires(at).Sub(at), 0) // negative when it is the last firing
 	return time.Duration(c.share * float64(min(gap/10, MaxSpread))).Truncate(time.Second)
 }
 

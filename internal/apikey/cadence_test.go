@@ -78,6 +78,15 @@ func TestAScheduleKeepsTheLeastInterval(t *testing.T) {
 	}
 }
 
+func TestAScheduleWithoutANextFiringIsNeverDue(t *testing.T) {
+	c := schedule(t, "0 0 29 2 *", "") // 2100 is no leap year, and the library looks five years ahead
+	if at := c.After(time.Date(2096, 3, 1, 0, 0, 0, 0, time.UTC)); !at.IsZero() {
+		t.Errorf("due at %v", at)
+	}
+	last := c.After(time.Date(2096, 1, 1, 0, 0, 0, 0, time.UTC))
+	within(t, last, "2096-02-29T00:00:00Z", MaxSpread)
+}
+
 func TestEveryIsUpToATenthSoonerAndTheSameForOneKey(t *testing.T) {
 	seen := map[time.Time]bool{}
 	for i := range 1000 {
