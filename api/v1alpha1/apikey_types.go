@@ -71,7 +71,82 @@ type Owner struct {
 	Username string `json:"username"`
 }
 
-// SecretDelivery says where the token is delivered.
+// SecretTemplate is what the delivered Secret carries besides the token. Values may show
+// {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} (RFC 3339; empty when the key does not expire) and
+// {{ .CredentialID }}, and those of data also {{ .Token }}, in the syntax of Go's text/template.
+type SecretTemplate struct {
+	// labels of the Secret. Those of Kubernetes and of programs that act on them are reserved.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('(^|[.])(kubernetes[.]io|k8s[.]io|kaana[.]com|argoproj[.]io|fluxcd[.]io|helm[.]sh|cert-manager[.]io|external-secrets[.]io|hashicorp[.]com|mittwald[.]de|emberstack[.]com)/'))",message="labels of kubernetes.io, k8s.io, kaana.com and of controllers that act on Secrets are reserved",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^{]|[{]([^{]|$)|[{][{](- )? *[.](Name|Namespace|ExpiresAt|CredentialID) *( -)?[}][}])*$'))",message="a label's value may show {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}, not the token",reason=FieldValueInvalid
+	Labels map[string]TemplateValue `json:"labels,omitempty"`
+
+	// annotations of the Secret. The same are reserved as of labels.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('(^|[.])(kubernetes[.]io|k8s[.]io|kaana[.]com|argoproj[.]io|fluxcd[.]io|helm[.]sh|cert-manager[.]io|external-secrets[.]io|hashicorp[.]com|mittwald[.]de|emberstack[.]com)/'))",message="annotations of kubernetes.io, k8s.io, kaana.com and of controllers that act on Secrets are reserved",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^{]|[{]([^{]|$)|[{][{](- )? *[.](Name|Namespace|ExpiresAt|CredentialID) *( -)?[}][}])*$'))",message="an annotation's value may show {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}, not the token",reason=FieldValueInvalid
+	Annotations map[string]TemplateValue `json:"annotations,omitempty"`
+
+	// data of the Secret beside the token's own key, for example
+	// credentials.env: "KAANA_API_KEY={{ .Token }}".
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$'))",message="a key of data has 1 to 253 letters, digits, dots, dashes and underscores",reason=FieldValueInvalid
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^{]|[{]([^{]|$)|[{][{](- )? *[.](Token|Name|Namespace|ExpiresAt|CredentialID) *( -)?[}][}])*$'))",message="a value may show {{ .Token }}, {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}, and nothing else in double braces",reason=FieldValueInvalid
+	Data map[string]TemplateData `json:"data,omitempty"`
+}
+
+// TemplateValue is the template of a label or an annotation.
+//
+// +kubebuilder:validation:MaxLength=1024
+type TemplateValue string
+
+// TemplateData is the template of a value of a Secret.
+//
+// +kubebuilder:validation:MaxLength=8192
+type TemplateData string
+
+// ConsumerKind is a kind of workload, of API group apps.
+//
+// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet
+type ConsumerKind string
+
+// Consumer is a workload that reads the Secret only when it starts.
+type Consumer struct {
+	// kind is Deployment, StatefulSet or DaemonSet.
+	//
+	// +required
+	Kind ConsumerKind `json:"kind"`
+
+	// name of the workload, in the namespace of the ApiKey.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Name string `json:"name"`
+}
+
+// RefreshTarget is what is touched so that mounted files change sooner.
+//
+// +kubebuilder:validation:Enum=None;Pods
+type RefreshTarget string
+
+const (
+	// RefreshNone leaves it to the kubelet, which takes up to 90 seconds.
+	RefreshNone RefreshTarget = "None"
+	// RefreshPods touches the Pods that mount the Secret.
+	RefreshPods RefreshTarget = "Pods"
+)
+
+// SecretDelivery says where the token is delivered, in what form, and who is told.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.template) || !has(self.template.data) || !((has(self.key) ? self.key : 'token') in self.template.data)",message="template.data must not have the key that holds the token",reason=FieldValueInvalid,fieldPath=".template.data"
 type SecretDelivery struct {
 	// name of the Secret, in the namespace of the ApiKey. Defaults to the name of the ApiKey.
 	// A Secret of that name that is not this ApiKey's is never touched.
@@ -90,6 +165,28 @@ type SecretDelivery struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	Key string `json:"key,omitempty"`
+
+	// template of labels, annotations and data that the Secret carries besides.
+	//
+	// +optional
+	Template *SecretTemplate `json:"template,omitempty"`
+
+	// restart lists workloads that read the token only when they start. They are restarted as
+	// `kubectl rollout restart` does, once after each new token but the first.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Restart []Consumer `json:"restart,omitempty"`
+
+	// refresh is Pods to touch the Pods that mount the Secret after each new token, so that their
+	// files change within seconds in place of up to 90. Needs the permissions of
+	// config/rbac/refresh. Defaults to None.
+	//
+	// +optional
+	Refresh RefreshTarget `json:"refresh,omitempty"`
 }
 
 // Digest is a credential that the operator never sees in plaintext: imported from elsewhere,
@@ -301,8 +398,9 @@ type ApiKeyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready; Delivered, unless the key has digests; and Rotating or, for digests,
-	// RotationDue, when the key has a rotation. docs/concepts.md lists their reasons.
+	// conditions are Ready; Delivered, unless the key has digests; Rotating or, for digests,
+	// RotationDue, when the key has a rotation; and ConsumersTold, when spec.secret.restart or
+	// refresh asks for it. docs/concepts.md lists their reasons.
 	//
 	// +optional
 	// +listType=map
@@ -328,6 +426,13 @@ type ApiKeyStatus struct {
 	//
 	// +optional
 	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
+
+	// toldCredential is the id of the credential that the consumers (spec.secret.restart and
+	// refresh) have been told of.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=10
+	ToldCredential string `json:"toldCredential,omitempty"`
 
 	// nextRotationTime is when the key rotates next on schedule.
 	//

@@ -58,7 +58,22 @@ type State struct {
 	Unguarded   string  // what is missing for minting to be safe
 	Reminded    bool    // that a rotation is due is recorded already
 
-	Rotation Rotation
+	Rotation  Rotation
+	Template  Fault
+	Consumers Consumers
+}
+
+// Fault is something in the spec that cannot be read or done.
+type Fault struct {
+	Text     string // empty: none
+	Recorded bool   // people have been told already
+}
+
+// Consumers are those who read the token only when they start, or from a file that lags.
+type Consumers struct {
+	Asked bool   // the spec has some
+	Told  string // id of the credential that they have been told of; empty: of none yet
+	Fault Fault  // why they could not be told
 }
 
 // Rotation is what is asked and known of a key's rotation.
@@ -81,6 +96,7 @@ const (
 	Mint                  // make a token and add it to the records as Pending
 	Publish               // write the token in hand into the Secret
 	Redeliver             // write the token that the Secret holds into it again, properly
+	Tell                  // let consumers know that there is another token
 	Unpublish             // delete the Secret
 )
 
@@ -93,6 +109,8 @@ type Plan struct {
 	Notices     []Notice
 	Rotating    Condition     // no reason: the key has no rotation
 	Due         Condition     // no reason: nobody has to be told that a rotation is due
+	Consumers   Condition     // no reason: the key has none
+	Told        string        // id of the credential that consumers have been told of
 	Rotated     time.Time     // when the current token was delivered
 	Next        time.Time     // the next rotation on schedule; zero: none
 	Handled     string        // the rotation request that is done, or under way
@@ -125,7 +143,7 @@ func Decide(s State, now time.Time) Plan {
 
 // plan returns a plan that changes nothing but the records.
 func (s State) plan(records []Credential) Plan {
-	return Plan{Credentials: records, Rotated: s.Rotation.Last, Handled: s.Rotation.Handled, Lag: -1}
+	return Plan{Credentials: records, Rotated: s.Rotation.Last, Handled: s.Rotation.Handled, Told: s.Consumers.Told, Lag: -1}
 }
 
 // deliver brings the token in the Secret and the Current credential together, and rotates.
@@ -246,6 +264,14 @@ func (s State) settled(records []Credential, now time.Time) Plan {
 	c := plan.Credentials[slices.IndexFunc(plan.Credentials, func(c Credential) bool { return c.Phase == Current })]
 	plan.Ready = Condition{True: true, Reason: ReasonIssued, Message: fmt.Sprintf("Credential %s is in Secret %s and accepted.", c.Digest.ID(), s.SecretName)}
 	plan.Delivered = Condition{True: true, Reason: ReasonIssued, Message: plan.Ready.Message}
+	if s.Template.Text != "" {
+		plan.Delivered = Condition{Reason: ReasonInvalidTemplate,
+			Message: "spec.secret.template: " + s.Template.Text + ". The token is delivered; what cannot be read is left out."}
+		if !s.Template.Recorded {
+			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonInvalidTemplate, Message: plan.Delivered.Message})
+		}
+	}
+	s.consumers(&plan, c.Digest.ID(), now)
 	if s.LastReason == ReasonSuspended {
 		plan.Notices = append(plan.Notices, Notice{Reason: ReasonResumed, Message: "The key is accepted again"})
 	}
@@ -255,6 +281,27 @@ func (s State) settled(records []Credential, now time.Time) Plan {
 		}
 	}
 	return plan
+}
+
+// consumers says whether the consumers know of the current credential. Of the first one nobody has
+// to be told.
+func (s State) consumers(plan *Plan, current string, now time.Time) {
+	if !s.Consumers.Asked || s.Consumers.Told == "" {
+		plan.Told = current
+	}
+	switch {
+	case !s.Consumers.Asked:
+	case plan.Told == current:
+		plan.Consumers = Condition{True: true, Reason: ReasonTold, Message: fmt.Sprintf("All have been told of credential %s.", current)}
+	case s.Consumers.Fault.Text != "":
+		plan.Consumers = Condition{Reason: ReasonNotTold, Message: s.Consumers.Fault.Text + ". Tried again every minute; the former token is accepted for its overlap."}
+		if !s.Consumers.Fault.Recorded {
+			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonNotTold, Message: plan.Consumers.Message})
+		}
+		plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	default:
+		plan.Step = Tell
+	}
 }
 
 // schedule says when the key rotates next, or why it does not.

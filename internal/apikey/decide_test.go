@@ -321,6 +321,53 @@ func check(t *testing.T, plan Plan, want outcome) {
 	}
 }
 
+func TestConsumersAreToldOfEachNewTokenButTheFirst(t *testing.T) {
+	asked := Consumers{Asked: true}
+	s := State{Key: active(), Overlap: DefaultOverlap, Consumers: asked, Secret: Seen{Holding: Ours, Digest: one, Exact: true}, Credentials: []Credential{cred(Pending, one, 0)}}
+	first := Decide(s, now)
+	if first.Step != Settle || first.Told != one.ID() || !first.Consumers.True {
+		t.Errorf("the first token: step %d, told %q, %v", first.Step, first.Told, first.Consumers)
+	}
+	s.Credentials, s.Consumers.Told, s.Secret.Digest = slices.Concat(first.Credentials, []Credential{cred(Pending, two, 0)}), first.Told, two
+	rotated := Decide(s, now)
+	if rotated.Step != Tell || rotated.Told != one.ID() {
+		t.Errorf("a rotation: step %d, told %q", rotated.Step, rotated.Told)
+	}
+	s.Credentials = rotated.Credentials
+	if again := Decide(s, now); again.Step != Tell {
+		t.Errorf("a crash before they were told: step %d", again.Step)
+	}
+	s.Consumers.Fault.Text = "forbidden"
+	refused := Decide(s, now)
+	if refused.Step != Settle || refused.Consumers.Reason != ReasonNotTold || refused.Told != one.ID() || !refused.WakeAt.Equal(now.Add(ConflictRetry)) || !refused.Ready.True || len(refused.Notices) != 1 {
+		t.Errorf("who could not be told: %+v", refused)
+	}
+	s.Consumers.Fault.Recorded = true
+	if quiet := Decide(s, now); len(quiet.Notices) != 0 {
+		t.Errorf("the same fault is told twice: %v", quiet.Notices)
+	}
+	s.Consumers = Consumers{Asked: true, Told: two.ID()}
+	if done := Decide(s, now); done.Step != Settle || !done.Consumers.True {
+		t.Errorf("who have been told: step %d, %v", done.Step, done.Consumers)
+	}
+	s.Consumers = Consumers{Told: one.ID()}
+	if none := Decide(s, now); none.Step != Settle || none.Told != two.ID() || none.Consumers.Reason != "" {
+		t.Errorf("nobody to tell: step %d, told %q", none.Step, none.Told)
+	}
+}
+
+func TestAFaultyTemplateCostsNoDelivery(t *testing.T) {
+	s := State{Key: active(), Secret: Seen{Holding: Ours, Digest: one, Exact: true}, Credentials: []Credential{cred(Current, one, 0)}, Template: Fault{Text: "labels[x]: bad"}}
+	plan := Decide(s, now)
+	if !plan.Ready.True || plan.Delivered.True || plan.Delivered.Reason != ReasonInvalidTemplate || len(plan.Notices) != 1 {
+		t.Errorf("%+v", plan)
+	}
+	s.Template.Recorded = true
+	if plan := Decide(s, now); len(plan.Notices) != 0 {
+		t.Errorf("told twice: %v", plan.Notices)
+	}
+}
+
 func TestARetiringCredentialNeverOutlivesItsKey(t *testing.T) {
 	end := now.Add(time.Hour)
 	plan := Decide(State{Key: Key{Switch: Active, ExpiresAt: end}, Overlap: DefaultOverlap, Held: two,

@@ -20,6 +20,16 @@ const (
 	ReasonOverlapping Reason = "Overlapping"
 	// ReasonInvalidRotation: spec.rotation cannot be read; the key works and does not rotate.
 	ReasonInvalidRotation Reason = "InvalidRotation"
+	// ReasonInvalidTemplate: something of spec.secret.template cannot be written; the token is.
+	ReasonInvalidTemplate Reason = "InvalidTemplate"
+	// ReasonTold: consumers know of the current token.
+	ReasonTold Reason = "Told"
+	// ReasonNotTold: a consumer could not be restarted or refreshed.
+	ReasonNotTold Reason = "NotTold"
+	// ReasonRestarted (event only): a workload was restarted for a new token.
+	ReasonRestarted Reason = "Restarted"
+	// ReasonConsumerMissing (event only): a workload that is to be restarted does not exist.
+	ReasonConsumerMissing Reason = "ConsumerMissing"
 	// ReasonRotationDue: an imported key is to be rotated by whoever made it.
 	ReasonRotationDue Reason = "RotationDue"
 	// ReasonRepaired (event only): the Secret was changed and holds the same token again.

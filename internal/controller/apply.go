@@ -24,13 +24,11 @@ import (
 )
 
 const (
-	conditionReady       = "Ready"
-	conditionDelivered   = "Delivered"
-	conditionRotating    = "Rotating"
-	conditionRotationDue = "RotationDue"
-
-	managedByLabel = "app.kubernetes.io/managed-by"
-	managedBy      = "kaana-apikey-operator"
+	conditionReady         = "Ready"
+	conditionDelivered     = "Delivered"
+	conditionRotating      = "Rotating"
+	conditionRotationDue   = "RotationDue"
+	conditionConsumersTold = "ConsumersTold"
 )
 
 // apply carries out a plan in its fixed order and brings the view up to date with what was
@@ -56,6 +54,8 @@ func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, pla
 		return r.publish(ctx, o, v, plain)
 	case apikey.Unpublish:
 		return r.unpublish(ctx, o, v)
+	case apikey.Tell:
+		return r.tellConsumers(ctx, o, v)
 	case apikey.Mint, apikey.Settle:
 	}
 	return nil
@@ -92,12 +92,16 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 		status.SecretName = v.SecretName
 	}
 	status.LastRotationTime, status.LastHandledRotateRequest = kube.Instant(plan.Rotated), plan.Handled
+	status.ToldCredential = plan.Told
 	setCondition(next, conditionReady, plan.Ready)
 	setCondition(next, conditionDelivered, plan.Delivered)
 	if plan.Ready.Reason != "" { // a plan that sees the key to a rest knows about its rotation too
 		status.NextRotationTime = kube.Instant(plan.Next)
 		setOrRemove(next, conditionRotating, plan.Rotating)
 		setOrRemove(next, conditionRotationDue, plan.Due)
+		if plan.Step != apikey.Tell {
+			setOrRemove(next, conditionConsumersTold, plan.Consumers)
+		}
 	}
 	if !equality.Semantic.DeepEqual(next.Status, o.Status) {
 		if err := r.Client.Status().Update(ctx, next); err != nil {
@@ -106,7 +110,7 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 		*o = *next
 	}
 	v.Credentials, v.LastReason = plan.Credentials, reasonOf(o, conditionReady)
-	v.Rotation.Last, v.Rotation.Handled = plan.Rotated, plan.Handled
+	v.Rotation.Last, v.Rotation.Handled, v.Consumers.Told = plan.Rotated, plan.Handled, plan.Told
 	for _, n := range plan.Notices {
 		r.tell(o, n)
 	}
@@ -188,23 +192,6 @@ func scrub(err error, plain string) error {
 		return err
 	}
 	return fmt.Errorf("the API server answered %s (its message is withheld: it echoes the token)", apierrors.ReasonForError(err))
-}
-
-// render returns the Secret as it is to be: what it was, with our labels, and the token as its
-// only data.
-func render(o *v1alpha1.ApiKey, was *corev1.Secret, plain string) *corev1.Secret {
-	secret := was.DeepCopy()
-	if secret.Labels == nil {
-		secret.Labels = map[string]string{}
-	}
-	secret.Labels[managedByLabel] = managedBy
-	secret.Labels[kube.CredentialLabel] = apikey.DigestOf(plain).ID()
-	secret.Immutable = nil
-	secret.Data = map[string][]byte{kube.SecretKey(o): []byte(plain)}
-	if secret.Type == "" {
-		secret.Type = corev1.SecretTypeOpaque
-	}
-	return secret
 }
 
 // unpublish deletes the Secret in the version that was seen, if the ApiKey is still as it was when

@@ -30,12 +30,13 @@ import (
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=get;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=apikey-system,resources=leases,verbs=get;create;update
 
 const (
-	// maxSteps bounds the steps of one reconcile: mint, publish, promote, and one to spare.
-	maxSteps = 4
+	// maxSteps bounds the steps of one reconcile: mint, publish, promote, tell, and two to spare.
+	maxSteps = 6
 	// lostRace is the pause after a conflict, for the cache to catch up with who won.
 	lostRace = 50 * time.Millisecond
 )

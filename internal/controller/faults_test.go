@@ -14,6 +14,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -116,6 +117,9 @@ func (w *world) restart() {
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
 			return w.call("delete "+kind(o), true, func() error { return c.Delete(ctx, o, opts...) })
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			return w.call("patch", true, func() error { return c.Patch(ctx, o, patch, opts...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
 			return w.call("update "+sub, true, func() error { return c.SubResource(sub).Update(ctx, o, opts...) })
@@ -316,13 +320,24 @@ func (w *world) outcome() string {
 	if s := w.key().secret(kube.SecretName(&o)); s != nil {
 		token = string(s.Data[kube.SecretKey(&o)])
 	}
-	return fmt.Sprintf("%v %s, secret: %v, accepted: %v, next: %v", w.key().phases(), w.key().reason(), token != "", w.accepted(&o, token), o.Status.NextRotationTime != nil)
+	return fmt.Sprintf("%v %s, secret: %v, accepted: %v, next: %v, restarts: %d", w.key().phases(), w.key().reason(), token != "", w.accepted(&o, token), o.Status.NextRotationTime != nil, w.restarts())
 }
 
 // clear removes what the scenario has made.
 func (w *world) clear() {
 	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: w.name}}
 	Expect(client.IgnoreNotFound(k8s.Delete(w.ctx, o))).To(Succeed())
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: w.name}}
+	Expect(client.IgnoreNotFound(k8s.Delete(w.ctx, d))).To(Succeed())
+}
+
+// restarts returns how often the Deployment named consumer of the scenario was rolled out.
+func (w *world) restarts() int64 {
+	var d appsv1.Deployment
+	if err := k8s.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: w.name}, &d); err != nil {
+		return 0
+	}
+	return d.Generation - 1
 }
 
 var every = metav1.Duration{Duration: time.Hour}
@@ -358,6 +373,17 @@ var scenarios = map[string]func(*world){
 	"manual rotation": func(w *world) {
 		w.create(v1alpha1.ApiKeySpec{})
 		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "now"} })
+	},
+	"rotation restarts a consumer and keeps to the template": func(w *world) {
+		Expect(k8s.Create(w.ctx, deployment(w.namespace, w.name))).To(Succeed())
+		w.create(v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{
+			Restart:  []v1alpha1.Consumer{{Kind: "Deployment", Name: w.name}},
+			Template: &v1alpha1.SecretTemplate{Data: map[string]v1alpha1.TemplateData{"env": "K={{ .Token }}"}},
+		}})
+		w.clock = w.clock.Add(time.Minute)
+		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "now"} })
+		s := w.key().secret(w.name)
+		Expect(string(s.Data["env"])).To(Equal("K=" + string(s.Data["token"])))
 	},
 	"overlap ends": func(w *world) {
 		w.create(v1alpha1.ApiKeySpec{})

@@ -106,6 +106,12 @@ func SecretKey(o *v1alpha1.ApiKey) string {
 	return defaultSecretKey
 }
 
+// HasConsumers reports whether somebody is to be told of a new token of o.
+func HasConsumers(o *v1alpha1.ApiKey) bool {
+	s := o.Spec.Secret
+	return s != nil && (len(s.Restart) > 0 || s.Refresh == v1alpha1.RefreshPods)
+}
+
 // Credentials returns every credential of o: those it imports, or else those recorded in its
 // status. A record that cannot be read is left out, hence refused.
 func Credentials(o *v1alpha1.ApiKey) []apikey.Credential {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller_test
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+)
+
+const stamp = "kubectl.kubernetes.io/restartedAt"
+
+// pod is what a consumer runs.
+func pod() corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "x"}, Annotations: map[string]string{"kept": "yes"}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "x"}}, Volumes: []corev1.Volume{
+			{Name: "key", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "sample"}}}}},
+	}
+}
+
+// deployment is a consumer with no replicas.
+func deployment(namespace, name string) *appsv1.Deployment {
+	none := int32(0)
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: appsv1.DeploymentSpec{Replicas: &none, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}}, Template: pod()}}
+}
+
+// condition returns the status and reason of a condition, for the spec as it is now.
+func (k key) condition(kind string) string {
+	o := k.object()
+	for _, c := range o.Status.Conditions {
+		if c.Type == kind && c.ObservedGeneration == o.Generation {
+			return string(c.Status) + " " + c.Reason
+		}
+	}
+	return ""
+}
+
+func (k key) rotate(request string) {
+	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: request} })
+}
+
+var _ = It("adds what the template says, keeps it so, and takes it away with the template", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Template: &v1alpha1.SecretTemplate{
+		Labels:      map[string]v1alpha1.TemplateValue{"team": "billing", "key": "{{ .Name }}"},
+		Annotations: map[string]v1alpha1.TemplateValue{"example.com/until": "never {{ .ExpiresAt }}"},
+		Data:        map[string]v1alpha1.TemplateData{"credentials.env": "KAANA_API_KEY={{ .Token }}\n", "where": "{{ .Namespace }}/{{ .CredentialID }}"},
+	}}})
+	token := k.delivered()
+	intact := func(g Gomega) {
+		s, now := k.secret("sample"), k.token()
+		g.Expect(s.Data).To(Equal(map[string][]byte{"token": []byte(now), "credentials.env": []byte("KAANA_API_KEY=" + now + "\n"),
+			"where": []byte(k.namespace + "/" + apikey.DigestOf(now).ID())}))
+		g.Expect(s.Labels).To(And(HaveKeyWithValue("team", "billing"), HaveKeyWithValue("key", "sample")))
+		g.Expect(s.Annotations).To(HaveKeyWithValue("example.com/until", "never "))
+	}
+	intact(Default)
+	Expect(k.condition("Delivered")).To(Equal("True Issued"))
+
+	By("drift is repaired with the same token")
+	s := k.secret("sample")
+	s.Data["credentials.env"], s.Labels["team"], s.Labels["theirs"] = []byte("x"), "other", "stays"
+	delete(s.Annotations, "example.com/until")
+	Expect(k8s.Update(ctx, s)).To(Succeed())
+	Eventually(intact).Should(Succeed())
+	Expect(k.token()).To(Equal(token))
+	Eventually(k.events).Should(ContainElement("Repaired"))
+
+	By("a rotation renders it anew")
+	k.rotate("now")
+	k.delivered(token)
+	Eventually(intact).Should(Succeed())
+
+	By("what the template loses goes, what is somebody else's stays")
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Secret = nil })
+	Eventually(func(g Gomega) {
+		s := k.secret("sample")
+		g.Expect(s.Data).To(HaveLen(1))
+		g.Expect(s.Labels).To(And(Not(HaveKey("team")), Not(HaveKey("key")), HaveKeyWithValue("theirs", "stays")))
+		g.Expect(s.Annotations).To(BeEmpty())
+	}).Should(Succeed())
+})
+
+var _ = It("delivers all the same when something of the template cannot be written, and says what", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Template: &v1alpha1.SecretTemplate{
+		Labels: map[string]v1alpha1.TemplateValue{"team": "not a label value", "fine": "yes"},
+	}}})
+	token := k.delivered()
+	Eventually(func() string { return verdict(token) }).Should(BeEmpty())
+	Expect(k.condition("Delivered")).To(Equal("False InvalidTemplate"))
+	Expect(k.object().Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("spec.secret.template: labels[team]: a valid label must be"))))
+	Expect(k.secret("sample").Labels).To(And(HaveKeyWithValue("fine", "yes"), Not(HaveKey("team"))))
+	Eventually(k.events).Should(ContainElement("InvalidTemplate"))
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Secret.Template.Labels["team"] = "billing" })
+	Eventually(func() string { return k.condition("Delivered") }).Should(Equal("True Issued"))
+	Expect(k.token()).To(Equal(token))
+})
+
+var _ = It("restarts workloads once after each new token but the first", func(ctx SpecContext) {
+	ns := newNamespace(ctx)
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}}
+	consumers := []client.Object{
+		deployment(ns, "web"),
+		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: appsv1.StatefulSetSpec{Selector: selector, Template: pod(), Replicas: new(int32)}},
+		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "agent"}, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: pod()}},
+	}
+	for _, o := range consumers {
+		Expect(k8s.Create(ctx, o)).To(Succeed())
+	}
+	stamps := func() (out []string) {
+		for _, o := range consumers {
+			Expect(k8s.Get(ctx, client.ObjectKeyFromObject(o), o)).To(Succeed())
+			t := map[string]string{}
+			switch o := o.(type) {
+			case *appsv1.Deployment:
+				t = o.Spec.Template.Annotations
+			case *appsv1.StatefulSet:
+				t = o.Spec.Template.Annotations
+			case *appsv1.DaemonSet:
+				t = o.Spec.Template.Annotations
+			}
+			Expect(t).To(HaveKeyWithValue("kept", "yes"))
+			out = append(out, t[stamp])
+		}
+		return out
+	}
+	k := newKeyIn(ctx, ns, "sample", v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Restart: []v1alpha1.Consumer{
+		{Kind: "Deployment", Name: "web"}, {Kind: "StatefulSet", Name: "db"}, {Kind: "DaemonSet", Name: "agent"}, {Kind: "Deployment", Name: "missing"}}}})
+	token := k.delivered()
+	Expect(k.condition("ConsumersTold")).To(Equal("True Told"))
+	Expect(stamps()).To(HaveEach(BeEmpty()), "the first token restarted somebody")
+
+	k.rotate("once")
+	k.delivered(token)
+	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.UTC().Format(time.RFC3339))))
+	Eventually(func() string { return k.condition("ConsumersTold") }).Should(Equal("True Told"))
+	Eventually(k.events).Should(ContainElements("Restarted", "ConsumerMissing"))
+	generations := func() (out []int64) {
+		stamps()
+		for _, o := range consumers {
+			out = append(out, o.GetGeneration())
+		}
+		return out
+	}
+	once := generations()
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description = "nothing new" })
+	Consistently(generations, "500ms").Should(Equal(once))
+})
+
+var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecContext) {
+	ns := newNamespace(ctx)
+	made := func(name string, spec corev1.PodSpec) {
+		Expect(k8s.Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: spec})).To(Succeed())
+	}
+	container := []corev1.Container{{Name: "x", Image: "x"}}
+	Eventually(func() error { // the account that Pods run as is made a moment after the Namespace
+		return k8s.Get(ctx, client.ObjectKey{Namespace: ns, Name: "default"}, &corev1.ServiceAccount{})
+	}).Should(Succeed())
+	made("mounts", pod().Spec)
+	made("projects", corev1.PodSpec{Containers: container, Volumes: []corev1.Volume{{Name: "key", VolumeSource: corev1.VolumeSource{
+		Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "sample"}}}}}}}}})
+	made("other", corev1.PodSpec{Containers: container})
+	touched := func(ctx context.Context) map[string]string {
+		var pods corev1.PodList
+		Expect(k8s.List(ctx, &pods, client.InNamespace(ns))).To(Succeed())
+		out := map[string]string{}
+		for _, p := range pods.Items {
+			out[p.Name] = p.Annotations["auth.kaana.com/refreshed"]
+		}
+		return out
+	}
+	k := newKeyIn(ctx, ns, "sample", v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Refresh: v1alpha1.RefreshPods}})
+	token := k.delivered()
+	k.rotate("once")
+	next := k.delivered(token)
+	Eventually(func() string { return k.condition("ConsumersTold") }).Should(Equal("False NotTold"))
+	Expect(k.object().Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("config/rbac/refresh"))))
+	Eventually(func() string { return verdict(next) }).Should(BeEmpty())
+	Expect(touched(ctx)).To(HaveEach(BeEmpty()))
+
+	_, err := control.Kubectl(ctx, "apply", "-k", "../../config/rbac/refresh")
+	Expect(err).NotTo(HaveOccurred())
+	Eventually(func(g Gomega) {
+		told := k.condition("ConsumersTold")
+		k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description += "." }) // a minute sooner
+		g.Expect(told).To(Equal("True Told"))
+	}).WithPolling(time.Second).Should(Succeed())
+	id := apikey.DigestOf(next).ID()
+	Expect(touched(ctx)).To(Equal(map[string]string{"mounts": id, "projects": id, "other": ""}))
+})
