@@ -63,7 +63,7 @@ verify: controlplane tools ## Check generated files, format, vet, lint and manif
 generate: tools ## Generate deep copies, CRD and RBAC from the markers.
 	@controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
-	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller output:rbac:dir=config/rbac/controller
+	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller paths=./internal/admission output:rbac:dir=config/rbac/controller
 	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring output:rbac:dir=config/rbac/server
 
 .PHONY: lint

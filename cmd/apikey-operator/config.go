@@ -34,6 +34,20 @@ type ControllerConfig struct {
 	// RequirePolicies makes the controller refuse to mint while the ValidatingAdmissionPolicies of
 	// config/policy are not in force. Default true.
 	RequirePolicies bool `json:"requirePolicies"`
+	// Admission is the webhook that stamps ApiKeys and warns of mistakes.
+	Admission struct {
+		// Listen is its address, HTTPS; "0" turns it off. Default ":9443".
+		Listen string `json:"listen"`
+		// Host is the DNS name that the API server calls it by. Default
+		// "apikey-operator-admission.<namespace>.svc".
+		Host string `json:"host"`
+		// Namespace of the Secret with its certificate. Default: the Pod's own; required outside a
+		// cluster, unless TLS is given.
+		Namespace string `json:"namespace"`
+		// TLS names the PEM files of a certificate that somebody else keeps, like cert-manager.
+		// Without it the controller makes one and tells the API server to trust it.
+		TLS Files `json:"tls"`
+	} `json:"admission"`
 	// LeaderElection lets one of several replicas work and the others wait.
 	LeaderElection struct {
 		// Enabled turns it on. Default true.
@@ -50,15 +64,19 @@ type ServerConfig struct {
 	// Listen is the address of all HTTPS doors. Default ":8443".
 	Listen string `json:"listen"`
 	// TLS names the PEM files of the certificate; they are reloaded when they change. Required.
-	TLS struct {
-		CertFile string `json:"certFile"`
-		KeyFile  string `json:"keyFile"`
-	} `json:"tls"`
+	TLS Files `json:"tls"`
+}
+
+// Files are the two PEM files of a certificate.
+type Files struct {
+	CertFile string `json:"certFile"`
+	KeyFile  string `json:"keyFile"`
 }
 
 func defaultController() ControllerConfig {
 	cfg := ControllerConfig{TokenPrefix: apikey.DefaultPrefix, Workers: 10, Probes: ":8081", Metrics: ":8080", RequirePolicies: true}
 	cfg.LeaderElection.Enabled = true
+	cfg.Admission.Listen = ":9443"
 	return cfg
 }
 
@@ -87,9 +105,12 @@ func (c ControllerConfig) validate() error {
 	switch {
 	case c.Workers < 1 || c.Workers > 100:
 		return fmt.Errorf("workers: %d is not between 1 and 100", c.Workers)
-	case c.Metrics != "0":
-		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
-			return fmt.Errorf("metrics: want host:port, or 0 for none: %w", err)
+	case (c.Admission.TLS.CertFile == "") != (c.Admission.TLS.KeyFile == ""):
+		return errors.New("admission.tls: give both certFile and keyFile, or neither to have the controller make a certificate")
+	}
+	for name, address := range map[string]string{"metrics": c.Metrics, "admission.listen": c.Admission.Listen} {
+		if _, _, err := net.SplitHostPort(address); err != nil && address != "0" {
+			return fmt.Errorf("%s: want host:port, or 0 for none: %w", name, err)
 		}
 	}
 	if _, _, err := net.SplitHostPort(c.Probes); err != nil {

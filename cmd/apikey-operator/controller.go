@@ -55,10 +55,11 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 	if err := r.SetupWithManager(ctx, mgr, cfg.Workers); err != nil {
 		return err
 	}
-	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
-		if err := add("ping", healthz.Ping); err != nil {
-			return fmt.Errorf("set up probes: %w", err)
-		}
+	if err := addAdmission(mgr, cfg, log); err != nil {
+		return err
+	}
+	if err := addProbes(mgr); err != nil {
+		return err
 	}
 	log.Info("controller starts", "version", version(), "workers", cfg.Workers)
 	if err := mgr.Start(ctx); err != nil {
@@ -90,4 +91,14 @@ func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
 		LeaderElectionReleaseOnCancel: true,
 		Cache:                         cache.Options{ByObject: watched},
 	}, nil
+}
+
+// addProbes adds what the kubelet asks.
+func addProbes(mgr ctrl.Manager) error {
+	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return fmt.Errorf("set up probes: %w", err)
+		}
+	}
+	return nil
 }

@@ -89,7 +89,7 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 	v.Rotation.LastFault = reasonOf(o, conditionRotating) == apikey.ReasonInvalidRotation
 	v.Consumers = apikey.Consumers{Asked: kube.HasConsumers(o), Told: o.Status.ToldCredential}
 	v.Consumers.Fault.Recorded = reasonOf(o, conditionConsumersTold) == apikey.ReasonNotTold
-	v.Template = apikey.Fault{Text: fault(o), Recorded: reasonOf(o, conditionDelivered) == apikey.ReasonInvalidTemplate}
+	v.Template = apikey.Fault{Text: kube.TemplateFault(o), Recorded: reasonOf(o, conditionDelivered) == apikey.ReasonInvalidTemplate}
 	if v.Imported {
 		v.Digests = kube.Credentials(o)
 		disputed, err := r.disputed(ctx, o)

@@ -10,6 +10,10 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
@@ -39,4 +43,22 @@ func (r *Reconciler) unguarded(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// waiting maps a policy to the ApiKeys that wait for it.
+func (r *Reconciler) waiting(ctx context.Context, policy client.Object) []reconcile.Request {
+	if !slices.Contains(policies, policy.GetName()) {
+		return nil
+	}
+	var list v1alpha1.ApiKeyList
+	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil // the cache is not there yet; every ApiKey is reconciled when it is
+	}
+	var out []reconcile.Request
+	for i := range list.Items {
+		if o := &list.Items[i]; reasonOf(o, conditionReady) == apikey.ReasonPolicyMissing {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+		}
+	}
+	return out
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,13 +57,13 @@ func (c *Cluster) StartOperator(ctx context.Context, binary string, port int, sa
 	if err != nil {
 		return nil, err
 	}
-	var free [3]string
+	var free [4]string
 	for i := range free {
 		if free[i], err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 	}
-	listen, probes, metrics := free[0], free[1], free[2]
+	listen, probes, metrics, admission := free[0], free[1], free[2], free[3]
 	if port != 0 {
 		listen = fmt.Sprintf("127.0.0.1:%d", port)
 	}
@@ -70,8 +71,12 @@ func (c *Cluster) StartOperator(ctx context.Context, binary string, port int, sa
 	if err := op.TrustAgain(); err != nil {
 		return nil, err
 	}
+	if err := c.installWebhooks(ctx, admission); err != nil {
+		return nil, err
+	}
 	if op.Controller, err = c.startProcess(ctx, binary, "controller", say,
-		fmt.Sprintf("probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\n", probes, metrics)); err != nil {
+		fmt.Sprintf("probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\nadmission: {listen: %q, host: localhost, namespace: %s}\n",
+			probes, metrics, admission, systemNamespace)); err != nil {
 		return nil, err
 	}
 	if op.Server, err = c.startProcess(ctx, binary, "server", say,
@@ -79,6 +84,30 @@ func (c *Cluster) StartOperator(ctx context.Context, binary string, port int, sa
 		return nil, errors.Join(err, op.Stop())
 	}
 	return op, op.waitReady(ctx)
+}
+
+// installWebhooks installs config/webhook with the controller's address in place of its Service, for
+// which there is no node.
+func (c *Cluster) installWebhooks(ctx context.Context, address string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(root, "config", "webhook", "webhooks.yaml"))
+	if err != nil {
+		return fmt.Errorf("read webhooks: %w", err)
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("install webhooks: %w", err)
+	}
+	service := regexp.MustCompile(`service: \{.*path: (\S+)\}`)
+	file := filepath.Join(c.options.State, "webhooks.yaml")
+	if err := os.WriteFile(file, service.ReplaceAll(text, []byte("url: https://localhost:"+port+"$1")), 0o600); err != nil {
+		return fmt.Errorf("write webhooks: %w", err)
+	}
+	_, err = c.Kubectl(ctx, "apply", "--server-side", "-f", file)
+	return err
 }
 
 // startProcess starts one subcommand with its configuration, as its own ServiceAccount.

@@ -25,6 +25,10 @@ const (
 	// RotateAnnotation on an ApiKey asks for a rotation now, by any value that it had not before.
 	RotateAnnotation = "auth.kaana.com/rotate-requested-at"
 
+	// RequestedByAnnotation on an ApiKey names the user who created it, as the API server knows
+	// them. It does not change.
+	RequestedByAnnotation = "auth.kaana.com/requested-by"
+
 	defaultSecretKey = "token"
 	maxRequest       = 256
 )
