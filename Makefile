@@ -41,8 +41,12 @@ test: controlplane build ## Run all tests with the race detector, on a real API 
 	@KAANA_BIN=$(BIN) go test -race -timeout 20m ./...
 
 .PHONY: test-soak
-test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60); no mounted token may be refused.
-	@KEYS=$(KEYS) FOR=$(FOR) go test -tags soak -count=1 -timeout 30m -v ./test/soak
+test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60), none refused; then DRAIN overdue ones (10000).
+	@KEYS=$(KEYS) FOR=$(FOR) DRAIN=$(DRAIN) go test -tags soak -count=1 -timeout 30m -v ./test/soak
+
+.PHONY: test-faults-pairs
+test-faults-pairs: controlplane ## Let two API calls of a key's life fail, PAIRS times (1000), drawn from SEED.
+	@PAIRS=$(PAIRS) SEED=$(SEED) go test -tags pairs -count=1 -timeout 60m -v ./internal/controller -ginkgo.focus 'whatever two API calls fail'
 
 .PHONY: test-sabotage
 test-sabotage: ## Break the code in small ways and want a test to turn red for each.

@@ -85,6 +85,7 @@ type world struct {
 	issued   map[string]bool // every token that the controller ever wrote
 	dead     map[string]bool // those that must never be accepted again
 	problems []string
+	final    string // the outcome, when somebody has kept it
 }
 
 func newWorld(ctx context.Context, namespace, name string, at map[int]fault) *world {

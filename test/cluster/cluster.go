@@ -8,8 +8,10 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,6 +172,31 @@ func (c *Cluster) Stop() error {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Stored returns every key of etcd with its value, as it is stored.
+func (c *Cluster) Stored(ctx context.Context) (map[string][]byte, error) {
+	everything := strings.NewReader(`{"key":"AA==","range_end":"AA=="}`) // etcd's way to say so, in base64
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.env.ControlPlane.Etcd.URL.JoinPath("/v3/kv/range").String(), everything)
+	if err != nil {
+		return nil, fmt.Errorf("ask etcd: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("ask etcd: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Pairs []struct{ Key, Value []byte } `json:"kvs"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("read etcd's answer: %w", err)
+	}
+	out := make(map[string][]byte, len(answer.Pairs))
+	for _, p := range answer.Pairs {
+		out[string(p.Key)] = p.Value
+	}
+	return out, nil
 }
 
 // Kubectl runs kubectl as the administrator and returns what it printed.

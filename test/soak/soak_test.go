@@ -50,7 +50,7 @@ func TestNoMountedTokenIsEverRefused(t *testing.T) {
 	t.Cleanup(func() { check(t, op.Stop()) })
 
 	mounted := mount(t, k8s)
-	apply(t, k8s, keys)
+	apply(t, k8s, keys, interval, overlap)
 	await(t, 5*time.Minute, "every key is delivered", func() bool { return mounted.len() == keys })
 
 	var calls, refused, unavailable atomic.Int64
@@ -133,7 +133,7 @@ func withoutLeastInterval(t *testing.T, k8s *cluster.Cluster, root string) {
 }
 
 // apply creates the ApiKeys in ten Namespaces.
-func apply(t *testing.T, k8s *cluster.Cluster, keys int) {
+func apply(t *testing.T, k8s *cluster.Cluster, keys int, interval, overlap string) {
 	t.Helper()
 	var out bytes.Buffer
 	for n := range 10 {
@@ -152,7 +152,24 @@ func apply(t *testing.T, k8s *cluster.Cluster, keys int) {
 type volume struct {
 	mu      sync.Mutex
 	tokens  map[string]string
+	turns   map[string]int // changes of each
 	changes atomic.Int64
+}
+
+func (v *volume) has(name string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.tokens[name] != ""
+}
+
+// most returns how often the token that changed most often did.
+func (v *volume) most() (n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, turns := range v.turns {
+		n = max(n, turns)
+	}
+	return n
 }
 
 func (v *volume) len() int {
@@ -174,6 +191,7 @@ func (v *volume) put(obj any) {
 	was, now := v.tokens[s.Name], string(s.Data["token"])
 	if was != "" && was != now {
 		v.changes.Add(1)
+		v.turns[s.Name]++
 	}
 	v.tokens[s.Name] = now
 }
@@ -182,7 +200,7 @@ func mount(t *testing.T, k8s *cluster.Cluster) *volume {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(k8s.Config)
 	check(t, err)
-	v := &volume{tokens: map[string]string{}}
+	v := &volume{tokens: map[string]string{}, turns: map[string]int{}}
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = "auth.kaana.com/credential" }))
 	_, err = factory.Core().V1().Secrets().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: v.put, UpdateFunc: func(_, obj any) { v.put(obj) }})
