@@ -156,6 +156,12 @@ var _ = It("restarts workloads once after each new token but the first", func(ct
 	once := generations()
 	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description = "nothing new" })
 	Consistently(generations, "500ms").Should(Equal(once))
+
+	first := k.object().Status.LastRotationTime.Time
+	time.Sleep(time.Until(first.Add(1100 * time.Millisecond))) // the stamp counts seconds
+	k.rotate("twice")
+	Eventually(func() bool { return k.object().Status.LastRotationTime.After(first) }).Should(BeTrue())
+	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.UTC().Format(time.RFC3339))))
 })
 
 var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecContext) {

