@@ -4,6 +4,7 @@ package authn
 
 import (
 	"strings"
+	"time"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
 )
@@ -35,6 +36,23 @@ func ParseRole(name string) Role {
 // String returns the role's name, empty for NoRole.
 func (r Role) String() string { return [...]string{"", "viewer", "member", "admin"}[r&3] }
 
+// Method is how a principal proved who they are.
+type Method uint8
+
+// The methods.
+const (
+	NoMethod Method = iota
+	APIKey
+	JWT
+)
+
+// String returns the method's name: apikey or jwt.
+func (m Method) String() string { return [...]string{"none", "apikey", "jwt", "none"}[m&3] }
+
+// NoScopes is a list of which no rule demands anything: a principal limited to it may only what
+// takes no scope.
+const NoScopes Scopes = "none"
+
 // Scopes is a list of OAuth 2.0 scopes, separated by single spaces (RFC 6749, section 3.3). An
 // empty list means all that the role allows.
 type Scopes string
@@ -58,6 +76,9 @@ type Principal struct {
 	Role       Role
 	Tenant     string
 	Scopes     Scopes
+	Method     Method
+	Issued     time.Time // of the credential; zero when it is not known
+	Expires    time.Time // when the credential ends as far as is known now; zero: it does not
 	Key        string        // namespace/name of the ApiKey; empty for a JWT
 	Credential apikey.Digest // zero for a JWT
 }

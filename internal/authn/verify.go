@@ -4,6 +4,7 @@ package authn
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -18,9 +19,11 @@ type Found struct {
 	Principal  Principal
 }
 
-// ErrUnsynced means that the cluster is not known well enough yet to tell. It must not be taken
-// for a no.
-var ErrUnsynced = errors.New("the index of API keys is not complete yet")
+// ErrUndecided means that it cannot be told now who somebody is. It must not be taken for a no.
+var ErrUndecided = errors.New("undecided")
+
+// ErrUnsynced is ErrUndecided because the cluster is not known well enough.
+var ErrUnsynced = fmt.Errorf("%w: the index of API keys is not complete, or too old", ErrUndecided)
 
 // Project is a Namespace as its tenant sees it.
 type Project struct {
@@ -39,19 +42,31 @@ type Keys interface {
 	Projects(tenant string) []Project
 }
 
+// Tokens is the port to JSON Web Tokens.
+type Tokens interface {
+	// Looks reports whether the presented string has the shape of one.
+	Looks(presented string) bool
+	// Verify returns who the token is of, or why it is refused. The error is ErrUndecided.
+	Verify(token string) (Principal, Denial, error)
+}
+
 // Verifier gives the verdict on presented credentials, the same at every door.
 type Verifier struct {
 	Format apikey.Format
 	Keys   Keys
+	Tokens Tokens // nil: none are accepted
 	Now    func() time.Time
 }
 
-// Verify returns who the credential, presented from that address, belongs to, or why it is refused. With a denial the
-// principal is the one the credential belonged to, if any, for the log only. An error means
-// undecided.
+// Verify returns who the credential, presented from that address, belongs to, or why it is
+// refused. With a denial the principal is the one the credential belonged to, if any, for the log
+// only. The error is ErrUndecided.
 func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial, error) {
 	if presented == "" {
 		return Principal{}, Denial{Code: MissingToken, Reason: "missing"}, nil
+	}
+	if v.Tokens != nil && v.Tokens.Looks(presented) {
+		return v.Tokens.Verify(presented)
 	}
 	digest, ok := v.Format.Digest(presented)
 	if !ok {

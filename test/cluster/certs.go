@@ -3,9 +3,11 @@
 package cluster
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -20,48 +22,70 @@ import (
 // Certificate is a serving certificate in files.
 type Certificate struct{ CertFile, KeyFile, CAFile string }
 
-// NewCertificate writes a certificate for 127.0.0.1 and localhost into the folder, with its key and
-// the CA that signed it, valid for a year.
+// NewCertificate writes a certificate for 127.0.0.1 and localhost into the folder, with its key,
+// valid for a year. The CA that signs it is made once for each folder.
 func NewCertificate(dir string) (Certificate, error) {
 	c := Certificate{CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"), CAFile: filepath.Join(dir, "ca.crt")}
-	year := time.Now().AddDate(1, 0, 0)
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "kaana local CA"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: year, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	issuer, err := authority(c.CAFile, filepath.Join(dir, "ca.key"))
 	if err != nil {
-		return c, fmt.Errorf("make CA key: %w", err)
+		return c, err
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: year, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
 	}
+	return c, issue(leaf, issuer, c.CertFile, c.KeyFile)
+}
+
+// pair is a certificate with its key.
+type pair struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+// authority reads the CA of those files, or makes one.
+func authority(certFile, keyFile string) (*pair, error) {
+	if both, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil {
+		if key, ok := both.PrivateKey.(crypto.Signer); ok {
+			return &pair{both.Leaf, key}, nil
+		}
+	}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "kaana local CA"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	if err := issue(root, nil, certFile, keyFile); err != nil {
+		return nil, err
+	}
+	return authority(certFile, keyFile)
+}
+
+// issue makes a key, has the issuer sign the certificate (nil: it signs itself) and writes both.
+func issue(cert *x509.Certificate, by *pair, certFile, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return c, fmt.Errorf("make key: %w", err)
+		return fmt.Errorf("make key: %w", err)
 	}
-	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, &rootKey.PublicKey, rootKey)
-	if err != nil {
-		return c, fmt.Errorf("make CA: %w", err)
+	if by == nil {
+		by = &pair{cert, key}
 	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, root, &key.PublicKey, rootKey)
+	der, err := x509.CreateCertificate(rand.Reader, cert, by.cert, &key.PublicKey, by.key)
 	if err != nil {
-		return c, fmt.Errorf("make certificate: %w", err)
+		return fmt.Errorf("make certificate: %w", err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return c, fmt.Errorf("encode key: %w", err)
+		return fmt.Errorf("encode key: %w", err)
 	}
 	for _, f := range []struct {
 		name, kind string
 		der        []byte
-	}{{c.CAFile, "CERTIFICATE", rootDER}, {c.KeyFile, "PRIVATE KEY", keyDER}, {c.CertFile, "CERTIFICATE", leafDER}} {
+	}{{keyFile, "PRIVATE KEY", keyDER}, {certFile, "CERTIFICATE", der}} {
 		if err := os.WriteFile(f.name, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der}), 0o600); err != nil {
-			return c, fmt.Errorf("write certificate: %w", err)
+			return fmt.Errorf("write certificate: %w", err)
 		}
 	}
-	return c, nil
+	return nil
 }

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jwt
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+const maxName = 253
+
+// subject turns the claims of a verified token into a principal. The error is the reason why they
+// name none.
+func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
+	for i, r := range c.ClaimValidationRules {
+		if err := r.hold(claims); err != nil {
+			return authn.Principal{}, fmt.Errorf("claimValidationRules[%d]: %w", i, err)
+		}
+	}
+	m, p := &c.ClaimMappings, authn.Principal{Method: authn.JWT}
+	var role string
+	for _, f := range []struct {
+		name   string
+		at     Mapping
+		to     *string
+		claims []string
+	}{
+		{"id", m.ID, &p.ID, []string{"sub"}},
+		{"username", m.Username, &p.Username, []string{m.Namespace + "username", m.Namespace + "email", "email", "sub"}},
+		{"role", m.Role, &role, []string{m.Namespace + "role"}},
+		{"tenant", m.Tenant, &p.Tenant, []string{m.Namespace + "tenant", "org_id"}},
+	} {
+		text, err := f.at.find(claims, f.claims)
+		if err != nil {
+			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
+		}
+		if !printable(text) || strings.HasPrefix(text, "system:") {
+			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, not starting with system:", f.name, maxName)
+		}
+		*f.to = text
+	}
+	if p.Role = authn.ParseRole(role); p.Role == authn.NoRole {
+		return authn.Principal{}, errors.New("role: want admin, member or viewer")
+	}
+	scopes, limited, err := m.scopes(claims)
+	if err != nil {
+		return authn.Principal{}, fmt.Errorf("scopes: %w", err)
+	}
+	if limited {
+		p.Scopes = authn.NoScopes
+		if len(scopes) > 0 {
+			p.Scopes = authn.Scopes(strings.Join(scopes, " "))
+		}
+	}
+	return p, nil
+}
+
+func (r *Rule) hold(claims map[string]any) error {
+	if r.program == nil {
+		if v, ok := claims[r.Claim].(string); !ok || v != r.RequiredValue {
+			return fmt.Errorf("claim %s is not what is required", r.Claim)
+		}
+		return nil
+	}
+	out, _, err := r.program.Eval(map[string]any{"claims": claims})
+	if err != nil {
+		return fmt.Errorf("evaluate: %w", err)
+	}
+	if ok, isBool := out.Value().(bool); !isBool || !ok {
+		return fmt.Errorf("does not hold: %s", r.Message)
+	}
+	return nil
+}
+
+// find returns the property, from the configured claim or expression or else the first of those
+// claims that is there.
+func (m *Mapping) find(claims map[string]any, names []string) (string, error) {
+	if m.program != nil {
+		out, _, err := m.program.Eval(map[string]any{"claims": claims})
+		if err != nil {
+			return "", fmt.Errorf("evaluate: %w", err)
+		}
+		text, ok := out.Value().(string)
+		if !ok {
+			return "", errors.New("the expression returns no string")
+		}
+		return text, nil
+	}
+	if m.Claim != "" {
+		names = []string{m.Claim}
+	}
+	for _, name := range names {
+		v, there := claims[name]
+		if !there {
+			continue
+		}
+		text, ok := v.(string)
+		if !ok {
+			return "", fmt.Errorf("claim %s is no string", name)
+		}
+		return text, nil
+	}
+	if m.Default != "" {
+		return m.Default, nil
+	}
+	return "", fmt.Errorf("no claim %s", strings.Join(names, ", "))
+}
+
+// scopes returns the scopes that a token is limited to, and false when it is not limited.
+func (m *Mappings) scopes(claims map[string]any) (out []string, limited bool, err error) {
+	if m.Scopes.program != nil {
+		v, _, err := m.Scopes.program.Eval(map[string]any{"claims": claims})
+		if err != nil {
+			return nil, true, fmt.Errorf("evaluate: %w", err)
+		}
+		list, err := v.ConvertToNative(reflect.TypeFor[[]string]())
+		if err != nil {
+			return nil, true, errors.New("the expression returns no list of strings")
+		}
+		out, _ = list.([]string)
+		return checked(out)
+	}
+	names := []string{"permissions", "scope"}
+	if m.Scopes.Claim != "" {
+		names = []string{m.Scopes.Claim}
+	}
+	for _, name := range names {
+		switch v := claims[name].(type) {
+		case nil:
+			continue
+		case string: // separated by spaces (RFC 8693, section 4.2)
+			out = append(out, strings.Fields(v)...)
+		case []any:
+			for _, one := range v {
+				text, ok := one.(string)
+				if !ok {
+					return nil, true, fmt.Errorf("claim %s is no list of strings", name)
+				}
+				out = append(out, text)
+			}
+		default:
+			return nil, true, fmt.Errorf("claim %s is neither a string nor a list", name)
+		}
+		limited = true
+	}
+	if !limited {
+		return nil, false, nil
+	}
+	return checked(out)
+}
+
+// checked refuses scopes that would be read as two, or could not travel in a header.
+func checked(scopes []string) ([]string, bool, error) {
+	for _, s := range scopes {
+		if !printable(s) {
+			return nil, true, errors.New("want printable ASCII characters without spaces")
+		}
+	}
+	return scopes, true, nil
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}

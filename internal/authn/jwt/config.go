@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jwt
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+)
+
+// Config is one issuer, in the shape of the JWTAuthenticator of Kubernetes'
+// AuthenticationConfiguration.
+type Config struct {
+	Issuer Issuer `json:"issuer"`
+	// ClaimMappings say who the subject of a token is. The defaults suit Auth0.
+	ClaimMappings Mappings `json:"claimMappings"`
+	// ClaimValidationRules must all hold of a token.
+	ClaimValidationRules []Rule `json:"claimValidationRules"`
+}
+
+// Issuer says whose tokens, and which of them, are accepted.
+type Issuer struct {
+	// URL is the claim iss, to the letter; Auth0's ends in a slash. https only. Required.
+	URL string `json:"url"`
+	// Audiences: the claim aud must have one of them. Required.
+	Audiences []string `json:"audiences"`
+	// Algorithms that tokens may be signed with. Default RS256. HMAC and none are impossible.
+	Algorithms []string `json:"algorithms"`
+	// DiscoveryURL is where the issuer's metadata are. Default: URL and
+	// .well-known/openid-configuration.
+	DiscoveryURL string `json:"discoveryURL"`
+	// CertificateAuthority holds the PEM certificates that the issuer's certificate is verified by.
+	// Default: those of the system.
+	CertificateAuthority string `json:"certificateAuthority"`
+	// CertificateAuthorityFile names a file with these.
+	CertificateAuthorityFile string `json:"certificateAuthorityFile"`
+
+	roots *x509.CertPool
+}
+
+// Mapping finds one property in the claims of a token.
+type Mapping struct {
+	// Claim is the name of a claim that is a string.
+	Claim string `json:"claim"`
+	// Expression is one in CEL over `claims`, which returns a string. Excludes claim.
+	Expression string `json:"expression"`
+	// Default is taken when the claim is absent.
+	Default string `json:"default"`
+
+	program cel.Program
+}
+
+// Mappings find the properties of a principal.
+type Mappings struct {
+	// Namespace starts the names of an issuer's own claims. Default "https://kaana.com/".
+	Namespace string `json:"namespace"`
+	// ID of the account. Default: claim sub.
+	ID Mapping `json:"id"`
+	// Username of the account. Default: the claim <namespace>username, <namespace>email, email, or
+	// else sub.
+	Username Mapping `json:"username"`
+	// Role: admin, member or viewer. Default: claim <namespace>role. Without one a token is refused.
+	Role Mapping `json:"role"`
+	// Tenant. Default: claim <namespace>tenant, or org_id. Without one a token is refused.
+	Tenant Mapping `json:"tenant"`
+	// Scopes is an expression that returns a list of strings. Default: the claims permissions and
+	// scope together; a token that has neither is not limited in scope.
+	Scopes Mapping `json:"scopes"`
+}
+
+// Rule must hold of a token.
+type Rule struct {
+	// Claim must have RequiredValue.
+	Claim         string `json:"claim"`
+	RequiredValue string `json:"requiredValue"`
+	// Expression, in CEL over `claims`, must be true. Excludes claim.
+	Expression string `json:"expression"`
+	// Message says what it wants, for the log.
+	Message string `json:"message"`
+
+	program cel.Program
+}
+
+// FieldError is what is wrong with one field of a configuration.
+type FieldError struct {
+	Path []any // names and indexes from the Config down
+	Err  error
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return Path(e.Path) + ": " + e.Err.Error() }
+
+// Unwrap implements errors.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Path writes the way to a field, like issuer.audiences[0].
+func Path(path []any) string {
+	var out strings.Builder
+	for _, p := range path {
+		switch p := p.(type) {
+		case int:
+			fmt.Fprintf(&out, "[%d]", p)
+		default:
+			if out.Len() > 0 {
+				out.WriteByte('.')
+			}
+			fmt.Fprint(&out, p)
+		}
+	}
+	return out.String()
+}
+
+func wrong(err error, path ...any) error { return &FieldError{Path: path, Err: err} }
+
+var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+// complete fills in the defaults, compiles the expressions and returns the first thing that is
+// wrong, a FieldError.
+func (c *Config) complete() error {
+	if err := c.Issuer.complete(); err != nil {
+		return err
+	}
+	m := &c.ClaimMappings
+	if m.Namespace == "" {
+		m.Namespace = "https://kaana.com/"
+	}
+	for _, f := range []struct {
+		name string
+		at   *Mapping
+		kind *cel.Type
+	}{
+		{"id", &m.ID, cel.StringType}, {"username", &m.Username, cel.StringType}, {"role", &m.Role, cel.StringType},
+		{"tenant", &m.Tenant, cel.StringType}, {"scopes", &m.Scopes, cel.ListType(cel.StringType)},
+	} {
+		if f.at.Claim != "" && f.at.Expression != "" {
+			return wrong(errors.New("give claim or expression, not both"), "claimMappings", f.name)
+		}
+		if f.at.Expression == "" {
+			continue
+		}
+		var err error
+		if f.at.program, err = compile(f.at.Expression, f.kind); err != nil {
+			return wrong(err, "claimMappings", f.name, "expression")
+		}
+	}
+	for i := range c.ClaimValidationRules {
+		r := &c.ClaimValidationRules[i]
+		if (r.Claim == "") == (r.Expression == "") {
+			return wrong(errors.New("give either claim or expression"), "claimValidationRules", i)
+		}
+		if r.Expression == "" {
+			continue
+		}
+		var err error
+		if r.program, err = compile(r.Expression, cel.BoolType); err != nil {
+			return wrong(err, "claimValidationRules", i, "expression")
+		}
+	}
+	return nil
+}
+
+func (i *Issuer) complete() error {
+	if err := secure(i.URL); err != nil {
+		return wrong(err, "issuer", "url")
+	}
+	if i.DiscoveryURL == "" {
+		i.DiscoveryURL = strings.TrimSuffix(i.URL, "/") + "/.well-known/openid-configuration"
+	}
+	if err := secure(i.DiscoveryURL); err != nil {
+		return wrong(err, "issuer", "discoveryURL")
+	}
+	if len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
+		return wrong(errors.New("name at least one audience, and none that is empty: a token for another API must not be accepted"), "issuer", "audiences")
+	}
+	if len(i.Algorithms) == 0 {
+		i.Algorithms = []string{"RS256"}
+	}
+	for n, a := range i.Algorithms {
+		if !slices.Contains(algorithms, a) {
+			return wrong(fmt.Errorf("%q is none of %s", a, strings.Join(algorithms, ", ")), "issuer", "algorithms", n)
+		}
+	}
+	return i.trust()
+}
+
+func (i *Issuer) trust() error {
+	field, text := "certificateAuthority", []byte(i.CertificateAuthority)
+	if i.CertificateAuthorityFile != "" {
+		field = "certificateAuthorityFile"
+		if i.CertificateAuthority != "" {
+			return wrong(errors.New("excludes certificateAuthority"), "issuer", field)
+		}
+		var err error
+		if text, err = os.ReadFile(i.CertificateAuthorityFile); err != nil {
+			return wrong(err, "issuer", field)
+		}
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	i.roots = x509.NewCertPool()
+	if !i.roots.AppendCertsFromPEM(text) {
+		return wrong(errors.New("holds no certificate in PEM"), "issuer", field)
+	}
+	return nil
+}
+
+// secure wants an absolute https URL.
+func secure(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case address == "":
+		return errors.New("is required")
+	case err != nil:
+		return err
+	case u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("%q: want an https URL like https://tenant.auth0.com/", address)
+	}
+	return nil
+}
+
+// compile makes a program of an expression over `claims` that returns that type.
+func compile(expression string, want *cel.Type) (cel.Program, error) {
+	env, err := cel.NewEnv(cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)), cel.OptionalTypes())
+	if err != nil {
+		return nil, fmt.Errorf("make CEL environment: %w", err)
+	}
+	ast, issues := env.Compile(expression)
+	if issues.Err() != nil {
+		return nil, errors.New(strings.ReplaceAll(issues.Err().Error(), "\n", " "))
+	}
+	if got := ast.OutputType(); got.Kind() != want.Kind() && got.Kind() != cel.DynKind {
+		return nil, fmt.Errorf("returns %s, want %s", got, want)
+	}
+	return env.Program(ast, cel.CostLimit(1_000_000))
+}
