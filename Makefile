@@ -23,6 +23,10 @@ run: controlplane build ## Start a control plane, the operator and samples; Ctrl
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/run-local ./hack/run
 	@exec $(BIN)/run-local -bin $(BIN) -port "$(or $(PORT),0)"
 
+.PHONY: token
+token: ## Print a JWT of the local issuer that `make run` started: make -s token USER=admin|member|globex.
+	@[ ! -f $(BIN)/run/env ] || . $(BIN)/run/env; go run ./hack/token "$(USER)"
+
 .PHONY: build
 build: ## Build bin/apikey-operator.
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(BIN)/apikey-operator ./cmd/apikey-operator

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/authn/jwt"
 )
 
 // ControllerConfig is the configuration file of `apikey-operator controller`.
@@ -63,8 +66,31 @@ type ServerConfig struct {
 	TokenPrefix string `json:"tokenPrefix"`
 	// Listen is the address of all HTTPS doors. Default ":8443".
 	Listen string `json:"listen"`
+	// Metrics is the address of /metrics over HTTPS, with the same certificate; "0" turns it off.
+	// Default ":8080".
+	Metrics string `json:"metrics"`
+	// ExtAuthz is the address of Envoy's ext_authz over gRPC with TLS, with the same certificate;
+	// "0" turns it off. Default ":9001".
+	ExtAuthz string `json:"extAuthz"`
 	// TLS names the PEM files of the certificate; they are reloaded when they change. Required.
 	TLS Files `json:"tls"`
+	// TokenReview is the door of kube-apiserver.
+	TokenReview struct {
+		// UsernamePrefix starts the names of accounts in Kubernetes. Default "kaana:".
+		UsernamePrefix *string `json:"usernamePrefix"`
+		// ClientCAFile names the PEM certificates of who may ask. Without it anybody may, who learns
+		// about a token only what they learn by using it.
+		ClientCAFile string `json:"clientCAFile"`
+	} `json:"tokenReview"`
+	// TrustedProxies are networks whose X-Forwarded-For is believed. Default none.
+	TrustedProxies []string `json:"trustedProxies"`
+	// MaxStaleness is for how long verdicts are given without contact to the API server, like 1h;
+	// after that every answer is 503. Default 0: for as long as it takes.
+	MaxStaleness metav1.Duration `json:"maxStaleness"`
+	// JWT lists the OpenID Connect issuers whose tokens are accepted.
+	JWT []jwt.Config `json:"jwt"`
+
+	proxies []netip.Prefix
 }
 
 // Files are the two PEM files of a certificate.
@@ -81,7 +107,7 @@ func defaultController() ControllerConfig {
 }
 
 func defaultServer() ServerConfig {
-	return ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443"}
+	return ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443", Metrics: ":8080", ExtAuthz: ":9001"}
 }
 
 // load reads a configuration file over the defaults. An unknown field is an error.
@@ -95,7 +121,7 @@ func load(file string, into any) error {
 	}
 	if err := yaml.UnmarshalStrict(text, into); err != nil {
 		reason := strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: ")
-		return fmt.Errorf("configuration %s: %s", file, reason)
+		return fmt.Errorf("configuration %s: %s%s", file, lineOfReason(text, reason), reason)
 	}
 	return nil
 }
@@ -119,13 +145,28 @@ func (c ControllerConfig) validate() error {
 	return nil
 }
 
-// validate returns the first thing wrong with the configuration.
-func (c ServerConfig) validate() error {
+// validate returns the first thing wrong with the configuration, and reads its networks.
+func (c *ServerConfig) validate() error {
 	if c.TLS.CertFile == "" || c.TLS.KeyFile == "" {
 		return errors.New("tls: certFile and keyFile are required; the server speaks HTTPS only")
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen: want host:port: %w", err)
+	for name, address := range map[string]string{"listen": c.Listen, "metrics": c.Metrics, "extAuthz": c.ExtAuthz} {
+		if _, _, err := net.SplitHostPort(address); err != nil && (address != "0" || name == "listen") {
+			return fmt.Errorf("%s: want host:port: %w", name, err)
+		}
+	}
+	for i, text := range c.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("trustedProxies[%d]: want a network like 10.0.0.0/8: %w", i, err)
+		}
+		c.proxies = append(c.proxies, network.Masked())
+	}
+	if c.MaxStaleness.Duration < 0 {
+		return errors.New("maxStaleness: want a duration like 1h, or 0 for ever")
+	}
+	if p := c.TokenReview.UsernamePrefix; p != nil && strings.HasPrefix(*p, "system:") {
+		return errors.New("tokenReview.usernamePrefix: must not start with system:, which Kubernetes keeps for itself")
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func command() *cobra.Command {
 				if err := load(configFile, &cfg); err != nil {
 					return err
 				}
-				return runServer(cmd.Context(), cfg, kubeconfig, logger())
+				return runServer(cmd.Context(), cfg, configFile, kubeconfig, logger())
 			},
 		})
 	return root

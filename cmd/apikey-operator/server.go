@@ -4,22 +4,32 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/authn/jwt"
 	"github.com/kaana/apikey-operator/internal/keyring"
 	"github.com/kaana/apikey-operator/internal/server"
 )
 
-// runServer runs the server until ctx is done.
-func runServer(ctx context.Context, cfg ServerConfig, kubeconfig string, log *slog.Logger) error {
+// defaultUsernamePrefix keeps the names of accounts apart from those of the cluster's other users.
+const defaultUsernamePrefix = "kaana:"
+
+// runServer runs the server until ctx is done. The configuration file is named for its lines.
+func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, log *slog.Logger) error {
 	if err := cfg.validate(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
@@ -27,27 +37,118 @@ func runServer(ctx context.Context, cfg ServerConfig, kubeconfig string, log *sl
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	certs, err := certwatcher.New(cfg.TLS.CertFile, cfg.TLS.KeyFile)
+	tokens, err := issuers(cfg, file)
 	if err != nil {
-		return fmt.Errorf("load certificate %s with key %s: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
+		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	certs, config, err := serving(cfg)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		return err
 	}
-	defer func() { _ = listener.Close() }()
+	listeners, err := listen(ctx, cfg.Listen, cfg.Metrics, cfg.ExtAuthz)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
 	kube, err := connect(ctx, kubeconfig)
 	if err != nil {
 		return err
 	}
-	ring := keyring.New()
-	srv := &server.Server{
-		Verifier: &authn.Verifier{Format: format, Keys: ring, Now: time.Now},
-		Log:      log,
+	ring := keyring.New(cfg.MaxStaleness.Duration)
+	srv := server.New(options(cfg, format, ring, tokens, log))
+	registry, err := register(srv.Metrics, ring, tokens)
+	if err != nil {
+		return err
 	}
-	log.Info("server starts", "version", version(), "address", listener.Addr().String())
+	log.Info("server starts", "version", version(), "address", listeners[0].Addr().String(), "issuers", len(cfg.JWT))
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return certs.Start(ctx) })
 	group.Go(func() error { return ring.Watch(ctx, kube) })
-	group.Go(func() error { return srv.Serve(ctx, listener, certs) })
+	group.Go(func() error { tokens.Run(ctx, log); return nil })
+	group.Go(func() error { return srv.Serve(ctx, listeners[0], config) })
+	if listeners[1] != nil {
+		group.Go(func() error { return srv.ServeMetrics(ctx, listeners[1], config, registry) })
+	}
+	if listeners[2] != nil {
+		group.Go(func() error { return srv.ServeExtAuthz(ctx, listeners[2], config) })
+	}
 	return group.Wait()
+}
+
+func options(cfg ServerConfig, format apikey.Format, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) server.Options {
+	prefix := defaultUsernamePrefix
+	if p := cfg.TokenReview.UsernamePrefix; p != nil {
+		prefix = *p
+	}
+	verifier := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
+	if len(cfg.JWT) > 0 { // else a token may be an imported key of that shape
+		verifier.Tokens = tokens
+	}
+	return server.Options{
+		Verifier: verifier, Log: log, Metrics: &server.Metrics{},
+		TrustedProxies: cfg.proxies, UsernamePrefix: prefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
+	}
+}
+
+// issuers returns the verifier of the configured issuers' tokens. What is wrong with the
+// configuration is said with its line.
+func issuers(cfg ServerConfig, file string) (*jwt.Verifier, error) {
+	tokens, err := jwt.New(cfg.JWT, time.Now)
+	var field *jwt.FieldError
+	if errors.As(err, &field) {
+		path := append([]any{"jwt"}, field.Path...)
+		return nil, fmt.Errorf("configuration %s: %s%s: %w", file, lineOf(file, path...), jwt.Path(path), field.Err)
+	}
+	return tokens, err
+}
+
+// serving returns what keeps the certificate, and the TLS configuration of all doors.
+func serving(cfg ServerConfig) (*certwatcher.CertWatcher, *tls.Config, error) {
+	certs, err := certwatcher.New(cfg.TLS.CertFile, cfg.TLS.KeyFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load certificate %s with key %s: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.GetCertificate}
+	if file := cfg.TokenReview.ClientCAFile; file != "" {
+		pem, err := os.ReadFile(file) //nolint:gosec // the file that the configuration names
+		if err != nil {
+			return nil, nil, fmt.Errorf("configuration: tokenReview.clientCAFile: %w", err)
+		}
+		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
+		if !config.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, nil, fmt.Errorf("configuration: tokenReview.clientCAFile: %s holds no certificate in PEM", file)
+		}
+	}
+	return certs, config, nil
+}
+
+// listen opens the listeners; that of an address "0" is nil.
+func listen(ctx context.Context, addresses ...string) ([]net.Listener, error) {
+	out := make([]net.Listener, len(addresses))
+	for i, a := range addresses {
+		if a == "0" {
+			continue
+		}
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", a, err)
+		}
+		out[i] = l
+	}
+	return out, nil
+}
+
+// register returns the metrics of the process.
+func register(verdicts *server.Metrics, ring *keyring.Ring, tokens *jwt.Verifier) (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), verdicts, ring, tokens} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return registry, nil
 }

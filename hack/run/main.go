@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kaana/apikey-operator/test/cluster"
+	"github.com/kaana/apikey-operator/test/issuer"
 )
 
 const readyTimeout = 3 * time.Minute
@@ -50,7 +51,7 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	defer cancel()
 
 	say("Starting a control plane …")
-	c, err := cluster.Start(setUp, cluster.Options{Binaries: filepath.Join(bin, "k8s"), State: state})
+	c, err := cluster.Start(setUp, cluster.Options{Binaries: filepath.Join(bin, "k8s"), State: state, Port: port})
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 		return err
 	}
 	say("Starting the controller and the server …")
-	op, err := c.StartOperator(setUp, filepath.Join(bin, "apikey-operator"), port, say)
+	op, err := c.StartOperator(setUp, filepath.Join(bin, "apikey-operator"), say)
 	if err != nil {
 		return err
 	}
@@ -116,6 +117,8 @@ func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error
 		"export KUBECONFIG=" + quote(c.Kubeconfig),
 		"export KAANA_URL=" + quote(op.URL),
 		"export KAANA_CA=" + quote(op.CAFile),
+		"export KAANA_ISSUER=" + quote(op.Issuer.URL),
+		"export KAANA_AUDIENCE=" + quote(issuer.Audience),
 		"export PATH=" + quote(filepath.Join(bin, "k8s")) + `:"$PATH" # kubectl`,
 	}
 	file := filepath.Join(state, "env")

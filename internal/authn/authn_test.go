@@ -33,7 +33,7 @@ func TestVerify(t *testing.T) {
 	}
 	good := func() authn.Found {
 		return authn.Found{Key: apikey.Key{Switch: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current},
-			Principal: authn.Principal{ID: "123", Username: "you@example.com", Role: authn.Admin, Tenant: "acme"}}
+			Principal: authn.Principal{Account: authn.Account{ID: "123", Username: "you@example.com"}, Role: authn.Admin, Tenant: "acme"}}
 	}
 	for name, c := range map[string]struct {
 		presented string
@@ -54,8 +54,8 @@ func TestVerify(t *testing.T) {
 			authn.Denial{Code: authn.InvalidToken, Reason: "network"}},
 		"an expired key says so": {"imported", func(f *authn.Found) { f.Key.ExpiresAt = now },
 			authn.Denial{Code: authn.TokenExpired, Reason: "expired"}},
-		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Username = "system:admin" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
-		"so is a system id":                {"imported", func(f *authn.Found) { f.Principal.ID = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Account.Username = "system:admin" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+		"so is a system id":                {"imported", func(f *authn.Found) { f.Principal.Account.ID = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 		"so is a system tenant":            {"imported", func(f *authn.Found) { f.Principal.Tenant = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 		"so is a role that nobody defined": {"imported", func(f *authn.Found) { f.Principal.Role = authn.ParseRole("root") }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 	} {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/kaana/apikey-operator/internal/apikey"
 )
 
@@ -69,24 +71,62 @@ func (s Scopes) Has(scope string) bool {
 	return false
 }
 
-// Principal is who a request turned out to be.
+// Account is somebody at the identity provider.
+type Account struct{ ID, Username string }
+
+// Key names an ApiKey. The zero Key is none.
+type Key struct {
+	Namespace, Name string
+	UID             [16]byte
+}
+
+// String returns namespace/name, "" for none.
+func (k Key) String() string {
+	if k.Name == "" {
+		return ""
+	}
+	return k.Namespace + "/" + k.Name
+}
+
+// Principal is who a request turned out to be. It is made without allocating; what is derived is
+// derived when it is asked for.
 type Principal struct {
-	ID         string // of the account; of the ApiKey when the key is an account of its own
-	Username   string
+	Account    Account // the zero one: the key is an account of its own
 	Role       Role
 	Tenant     string
 	Scopes     Scopes
 	Method     Method
 	Issued     time.Time // of the credential; zero when it is not known
 	Expires    time.Time // when the credential ends as far as is known now; zero: it does not
-	Key        string        // namespace/name of the ApiKey; empty for a JWT
-	Credential apikey.Digest // zero for a JWT
+	Key        Key       // zero for a JWT
+	Credential apikey.Digest
+}
+
+// Known reports whether p is anybody.
+func (p *Principal) Known() bool { return p.Method != NoMethod }
+
+// ID returns the identifier of the account, or of the key that is one itself.
+func (p *Principal) ID() string {
+	if p.Account.ID != "" || p.Key.Name == "" {
+		return p.Account.ID
+	}
+	return uuid.UUID(p.Key.UID).String()
+}
+
+// Username returns the name of the account, or of the key that is one itself.
+func (p *Principal) Username() string {
+	if p.Account.Username != "" || p.Key.Name == "" {
+		return p.Account.Username
+	}
+	return "apikey:" + p.Key.Namespace + ":" + p.Key.Name
 }
 
 // Rule is what an endpoint demands of its caller.
 type Rule struct {
 	Role  Role   // at least
 	Scope string // of a principal whose scopes are limited
+	// Tenant that the principal must be of; empty: any.
+	Tenant string
 }
 
 // The access table: one rule for every endpoint.
@@ -95,6 +135,8 @@ var (
 	ReadUser = Rule{Role: Viewer}
 	// ReadProjects is the rule of GET /api/projects.
 	ReadProjects = Rule{Role: Viewer, Scope: "projects:read"}
+	// IntrospectTokens is the rule of POST /oauth2/introspect.
+	IntrospectTokens = Rule{Role: Viewer, Scope: "tokens:introspect"}
 )
 
 // Permit returns the denial of a principal that does not satisfy the rule.
@@ -104,6 +146,8 @@ func (r Rule) Permit(p Principal) Denial {
 		return Denial{Code: Forbidden, Reason: "role"}
 	case r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
 		return Denial{Code: Forbidden, Reason: "scope"}
+	case r.Tenant != "" && p.Tenant != r.Tenant:
+		return Denial{Code: Forbidden, Reason: "tenant"}
 	}
 	return Denial{}
 }

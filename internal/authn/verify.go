@@ -88,7 +88,7 @@ func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial,
 		return p, Denial{Code: code, Reason: reason.String()}, nil
 	}
 	// The API server refuses such names too; a wrong answer here could be cluster-admin.
-	if p.Role == NoRole || reserved(p.ID) || reserved(p.Username) || reserved(p.Tenant) {
+	if p.Role == NoRole || reserved(p.Account.ID) || reserved(p.Account.Username) || reserved(p.Tenant) {
 		return p, Denial{Code: InvalidToken, Reason: "reserved"}, nil
 	}
 	return p, Denial{}, nil

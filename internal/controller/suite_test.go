@@ -87,7 +87,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	r := &controller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("test"),
 		Format: format, Entropy: rand.Reader, Now: time.Now, RequirePolicies: true}
 	Expect(r.SetupWithManager(ctx, mgr, 10)).To(Succeed())
-	ring := keyring.New()
+	ring := keyring.New(0)
 	verifier = &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	ended := make(chan error, 2)
 	go func() { ended <- mgr.Start(running) }()

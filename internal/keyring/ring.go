@@ -3,12 +3,15 @@
 package keyring
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
@@ -19,69 +22,87 @@ import (
 // Ring is the index. Make one with New; its methods may be called concurrently, but only one
 // writer for ApiKeys and one for Namespaces.
 type Ring struct {
-	mu     sync.RWMutex
-	keys   map[types.NamespacedName]*record
-	claims map[apikey.Digest][]*record // best claim first; nearly always one
-	spaces map[string]space            // by name of the Namespace
-	counts map[string]int              // of keys, by name of the Namespace
+	mu      sync.RWMutex
+	slab    *slab
+	spaces  []space           // by number
+	numbers map[string]uint32 // of Namespaces
 
 	keysListed, spacesListed bool
+
+	contact      contact
+	maxStaleness time.Duration
+	stale        atomic.Bool // longer than maxStaleness out of contact
 }
 
-// record is what is kept of one ApiKey.
+// record is what is read of one ApiKey.
 type record struct {
-	key         apikey.Key
-	claim       apikey.Claim
-	credentials []apikey.Credential
-	principal   authn.Principal // without tenant, which may change
-	namespace   string
+	namespace, name string
+	uid             [16]byte
+	created         time.Time
+	minted          bool
+	key             apikey.Key
+	credentials     []apikey.Credential
+	account         authn.Account
+	role            authn.Role
+	scopes          authn.Scopes
 }
 
-// space is what is kept of one Namespace.
+// space is what is kept of one Namespace. Its number stays its own while it has keys.
 type space struct {
-	tenant string
-	gone   bool // deleted; its ApiKeys may still be seen for a moment, and are over
+	name, tenant string
+	known        bool // has been seen
+	gone         bool // deleted; its ApiKeys may still be seen for a moment, and are over
+	keys         int
 }
 
-// New returns an empty ring that is not ready.
-func New() *Ring {
-	return &Ring{keys: map[types.NamespacedName]*record{}, claims: map[apikey.Digest][]*record{}, spaces: map[string]space{}, counts: map[string]int{}}
+// New returns an empty ring that is not ready. It gives no verdicts when it has been out of contact
+// with the cluster for longer than maxStaleness; 0: it goes on for as long as it takes.
+func New(maxStaleness time.Duration) *Ring {
+	return &Ring{slab: newSlab(), numbers: map[string]uint32{}, maxStaleness: maxStaleness}
 }
 
-// Ready reports whether the first lists of ApiKeys and Namespaces are complete.
+// Ready reports whether the first lists of ApiKeys and Namespaces are complete, and not too old.
 func (r *Ring) Ready() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.keysListed && r.spacesListed
+	return r.keysListed && r.spacesListed && !r.stale.Load()
 }
 
 // Lookup returns what is known of the digest, and false when no key has it. The error is
-// authn.ErrUnsynced.
+// authn.ErrUnsynced. It does not allocate.
 func (r *Ring) Lookup(d apikey.Digest) (authn.Found, bool, error) {
+	prefix := [16]byte(d[:16])
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if !r.keysListed || !r.spacesListed {
+	if !r.keysListed || !r.spacesListed || r.stale.Load() {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
-	claims := r.claims[d]
-	if len(claims) == 0 {
+	at := r.slab.holder(&prefix)
+	if at == 0 {
 		return authn.Found{}, false, nil
 	}
-	rec := claims[0]
-	in, ok := r.spaces[rec.namespace]
-	if !ok {
+	c := r.slab.creds.at(at)
+	k := r.slab.keys.at(c.key)
+	in := &r.spaces[k.space]
+	if !in.known {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
-	found := authn.Found{Key: rec.key, Principal: rec.principal}
-	found.Principal.Tenant = in.tenant
-	found.Principal.Credential = d
-	found.Key.Deleted = found.Key.Deleted || in.gone
-	for i := range rec.credentials {
-		if rec.credentials[i].Digest == d {
-			found.Credential = rec.credentials[i]
-		}
+	found := authn.Found{
+		Key:        apikey.Key{Switch: k.state, ExpiresAt: instant(k.expires), Deleted: k.deleted || in.gone, Networks: r.slab.networks[k.networks]},
+		Credential: apikey.Credential{Digest: d, Phase: c.phase, IssuedAt: instant(c.issued), ValidUntil: instant(c.until)},
 	}
+	account := r.slab.names.text(k.account, int(k.idLen)+int(k.userLen))
+	found.Principal = authn.Principal{Account: authn.Account{ID: account[:k.idLen], Username: account[k.idLen:]}, Role: k.role, Tenant: in.tenant,
+		Scopes: r.slab.scopes[k.scopes], Method: authn.APIKey, Issued: found.Credential.IssuedAt, Expires: earliest(found.Key.ExpiresAt, found.Credential.ValidUntil),
+		Key: authn.Key{Namespace: in.name, Name: r.slab.nameOf(k), UID: k.uid}, Credential: d}
 	return found, true, nil
+}
+
+// Size returns how many ApiKeys and credentials are known.
+func (r *Ring) Size() (keys, credentials int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.slab.keys.used, r.slab.creds.used
 }
 
 // Projects returns the Namespaces of a tenant by name.
@@ -89,9 +110,9 @@ func (r *Ring) Projects(tenant string) []authn.Project {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	out := []authn.Project{}
-	for name, s := range r.spaces {
-		if s.tenant == tenant && !s.gone {
-			out = append(out, authn.Project{Name: name, Tenant: tenant})
+	for _, s := range r.spaces {
+		if s.tenant == tenant && s.known && !s.gone {
+			out = append(out, authn.Project{Name: s.name, Tenant: tenant})
 		}
 	}
 	slices.SortFunc(out, func(a, b authn.Project) int { return strings.Compare(a.Name, b.Name) })
@@ -99,7 +120,7 @@ func (r *Ring) Projects(tenant string) []authn.Project {
 }
 
 // read reduces an ApiKey to its record.
-func read(o *v1alpha1.ApiKey) *record {
+func read(o *v1alpha1.ApiKey) record {
 	scopes := make([]string, 0, len(o.Spec.Scopes))
 	for _, s := range o.Spec.Scopes {
 		scopes = append(scopes, string(s))
@@ -108,112 +129,121 @@ func read(o *v1alpha1.ApiKey) *record {
 	if role == "" {
 		role = v1alpha1.RoleMember
 	}
-	rec := &record{
-		key: kube.Key(o), claim: kube.Claim(o), credentials: kube.Credentials(o), namespace: o.Namespace,
-		principal: authn.Principal{
-			ID: string(o.UID), Username: "apikey:" + o.Namespace + ":" + o.Name,
-			Role: authn.ParseRole(string(role)), Scopes: authn.Scopes(strings.Join(scopes, " ")), Key: o.Namespace + "/" + o.Name,
-		},
+	id, err := uuid.Parse(string(o.UID))
+	if err != nil { // the API server's are UUIDs (RFC 9562)
+		id = uuid.NewSHA1(uuid.Nil, []byte(o.UID))
 	}
+	rec := record{namespace: o.Namespace, name: o.Name, uid: id, created: o.CreationTimestamp.Time, minted: !kube.Imported(o), key: kube.Key(o),
+		credentials: kube.Credentials(o), role: authn.ParseRole(string(role)), scopes: authn.Scopes(strings.Join(scopes, " "))}
 	if o.Spec.Owner != nil {
-		rec.principal.ID, rec.principal.Username = o.Spec.Owner.ID, o.Spec.Owner.Username
+		rec.account = authn.Account{ID: o.Spec.Owner.ID, Username: o.Spec.Owner.Username}
 	}
 	return rec
 }
 
 // put replaces the record of an ApiKey.
-func (r *Ring) put(at types.NamespacedName, rec *record) {
+func (r *Ring) put(rec record) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.counts[at.Namespace]++ // first, so that drop does not see the Namespace empty
-	r.drop(at)
-	r.keys[at] = rec
-	enter(r.claims, rec)
+	n := r.number(rec.namespace)
+	r.spaces[n].keys++ // first, so that drop does not see the Namespace empty
+	r.drop(rec.namespace, rec.name)
+	r.slab.put(rec, n)
+	r.mu.Unlock()
+	r.tidy()
 }
 
-func (r *Ring) remove(at types.NamespacedName) {
+func (r *Ring) remove(namespace, name string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.drop(at)
+	r.drop(namespace, name)
+	r.mu.Unlock()
+	r.tidy()
 }
 
 // drop forgets the record of an ApiKey and lets the next best claims to its digests win.
-func (r *Ring) drop(at types.NamespacedName) {
-	old := r.keys[at]
-	if old == nil {
+func (r *Ring) drop(namespace, name string) {
+	n, ok := r.numbers[namespace]
+	if !ok {
 		return
 	}
-	delete(r.keys, at)
-	if r.counts[at.Namespace]--; r.counts[at.Namespace] == 0 {
-		delete(r.counts, at.Namespace)
-		if r.spaces[at.Namespace].gone {
-			delete(r.spaces, at.Namespace)
-		}
+	if at := r.slab.find(n, name); at != 0 {
+		r.slab.drop(at)
+		r.spaces[n].keys--
 	}
-	for _, c := range old.credentials {
-		rest := slices.DeleteFunc(slices.Clone(r.claims[c.Digest]), func(rec *record) bool { return rec == old })
-		if len(rest) == 0 {
-			delete(r.claims, c.Digest)
-		} else {
-			r.claims[c.Digest] = rest
-		}
+	if s := &r.spaces[n]; s.keys == 0 && s.gone {
+		s.known, s.gone = false, false
 	}
 }
 
-// enter adds a record's claims, the best first.
-func enter(claims map[apikey.Digest][]*record, rec *record) {
-	for _, c := range rec.credentials {
-		list := append(slices.Clone(claims[c.Digest]), rec)
-		slices.SortStableFunc(list, func(a, b *record) int {
-			switch {
-			case a.claim.Precedes(b.claim):
-				return -1
-			case b.claim.Precedes(a.claim):
-				return 1
-			}
-			return 0
-		})
-		claims[c.Digest] = list
+// tidy makes room where names have gone. Only the writer of ApiKeys calls it, so that nothing
+// changes between looking and moving.
+func (r *Ring) tidy() {
+	if fresh, moved := r.slab.tidied(); fresh != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.slab.tidy(fresh, moved)
 	}
 }
 
-// replace takes a whole list in place of all records. The new maps are built aside, so that
+// replace takes a whole list in place of all records. The new index is built aside, so that
 // readers wait for no longer than an assignment.
-func (r *Ring) replace(records map[types.NamespacedName]*record) {
-	claims := make(map[apikey.Digest][]*record, len(records))
-	counts := map[string]int{}
-	for _, rec := range records {
-		enter(claims, rec)
-		counts[rec.namespace]++
+func (r *Ring) replace(records func(yield func(record) bool)) {
+	fresh, counts := newSlab(), map[uint32]int{}
+	for rec := range records {
+		r.mu.Lock() // a moment for each, for the numbers of Namespaces
+		n := r.number(rec.namespace)
+		r.mu.Unlock()
+		if was := fresh.find(n, rec.name); was != 0 {
+			fresh.drop(was)
+			counts[n]--
+		}
+		fresh.put(rec, n)
+		counts[n]++
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.keys, r.claims, r.counts, r.keysListed = records, claims, counts, true
+	for n := range r.spaces {
+		r.spaces[n].keys = counts[uint32(n)] //nolint:gosec // a number of a Namespace
+	}
+	r.slab, r.keysListed = fresh, true
 }
 
-func (r *Ring) putSpace(name string, s space) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s.gone && r.counts[name] == 0 {
-		delete(r.spaces, name)
-		return
+// number returns the number of a Namespace, giving it one.
+func (r *Ring) number(name string) uint32 {
+	n, ok := r.numbers[name]
+	if !ok {
+		n = uint32(len(r.spaces)) //nolint:gosec // a number of Namespaces
+		r.spaces = append(r.spaces, space{name: name})
+		r.numbers[name] = n
 	}
-	r.spaces[name] = s
+	return n
 }
 
-// replaceSpaces takes a whole list; Namespaces that are no longer in it are gone.
-func (r *Ring) replaceSpaces(spaces map[string]space) {
+func (r *Ring) putSpace(name, tenant string, gone bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name := range r.counts {
-		if _, ok := spaces[name]; ok {
-			continue
-		}
-		if was, ok := r.spaces[name]; ok {
-			spaces[name] = space{tenant: was.tenant, gone: true}
+	s := &r.spaces[r.number(name)]
+	s.tenant, s.known, s.gone = tenant, !gone || s.keys > 0, gone && s.keys > 0
+}
+
+// replaceSpaces takes a whole list of tenants by Namespace; Namespaces that are no longer in it are
+// gone.
+func (r *Ring) replaceSpaces(tenants map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name := range tenants {
+		r.number(name)
+	}
+	for i := range r.spaces {
+		s := &r.spaces[i]
+		tenant, there := tenants[s.name]
+		switch {
+		case there:
+			s.tenant, s.known, s.gone = tenant, true, false
+		case s.known:
+			s.gone, s.known = s.keys > 0, s.keys > 0
 		}
 	}
-	r.spaces, r.spacesListed = spaces, true
+	r.spacesListed = true
 }
 
 // tenantOf returns the tenant of a Namespace: its label, else its own name.
@@ -222,4 +252,27 @@ func tenantOf(o metav1.Object) string {
 		return t
 	}
 	return o.GetName()
+}
+
+// seconds returns an instant in Unix seconds, as 32 bits: 1970 to 2106. What is outside is its edge.
+func seconds(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint32(max(1, min(t.Unix(), math.MaxUint32))) //nolint:gosec // bounded
+}
+
+func instant(s uint32) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0)
+}
+
+// earliest returns the earlier of two instants, where zero means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -43,7 +44,7 @@ func namespace(name, tenant string) *metav1.PartialObjectMetadata {
 // ring returns a ready ring with namespaces prod and dev of tenant acme, and lone.
 func ring(t *testing.T, keys ...any) *Ring {
 	t.Helper()
-	r := New()
+	r := New(0)
 	must(t, spaceStore{r}.Replace([]any{namespace("prod", "acme"), namespace("dev", "acme"), namespace("lone", "")}, ""))
 	must(t, keyStore{r}.Replace(keys, ""))
 	return r
@@ -63,11 +64,11 @@ func holder(t *testing.T, r *Ring, token string) string {
 	if !ok {
 		return ""
 	}
-	return found.Principal.Key
+	return found.Principal.Key.String()
 }
 
 func TestNothingIsSaidBeforeBothListsAreComplete(t *testing.T) {
-	r := New()
+	r := New(0)
 	unsynced := func() {
 		t.Helper()
 		if _, _, err := r.Lookup(apikey.DigestOf("x")); !errors.Is(err, authn.ErrUnsynced) || r.Ready() {
@@ -89,14 +90,15 @@ func TestAPrincipalIsReadFromTheKey(t *testing.T) {
 	o.Spec.Role, o.Spec.Scopes = v1alpha1.RoleAdmin, []v1alpha1.Scope{"x:read", "y:read"}
 	r := ring(t, o, object("lone", "b", "u", 0, false))
 	found, ok, err := r.Lookup(apikey.DigestOf("t"))
-	want := authn.Principal{ID: "123", Username: "you@example.com", Role: authn.Admin, Tenant: "acme", Scopes: "x:read y:read",
-		Key: "prod/a", Credential: apikey.DigestOf("t")}
+	uid := func(o *v1alpha1.ApiKey) [16]byte { return uuid.NewSHA1(uuid.Nil, []byte(o.UID)) }
+	want := authn.Principal{Account: authn.Account{ID: "123", Username: "you@example.com"}, Role: authn.Admin, Tenant: "acme", Scopes: "x:read y:read",
+		Method: authn.APIKey, Key: authn.Key{Namespace: "prod", Name: "a", UID: uid(o)}, Credential: apikey.DigestOf("t")}
 	if !ok || err != nil || found.Principal != want {
 		t.Errorf("got %+v, %v", found.Principal, err)
 	}
 	found, _, _ = r.Lookup(apikey.DigestOf("u"))
-	want = authn.Principal{ID: "uid-loneb", Username: "apikey:lone:b", Role: authn.Member, Tenant: "lone", Key: "lone/b", Credential: apikey.DigestOf("u")}
-	if found.Principal != want {
+	want = authn.Principal{Role: authn.Member, Tenant: "lone", Method: authn.APIKey, Key: found.Principal.Key, Credential: apikey.DigestOf("u")}
+	if found.Principal != want || found.Principal.Username() != "apikey:lone:b" || found.Principal.ID() != uuid.UUID(uid(object("lone", "b", "u", 0, false))).String() {
 		t.Errorf("a key without an owner: %+v", found.Principal)
 	}
 }
@@ -120,8 +122,8 @@ func TestADigestBelongsToTheBestClaim(t *testing.T) {
 		t.Errorf("after the better claims are gone: %s", got)
 	}
 	must(t, s.Delete(young))
-	if got := holder(t, r, "t"); got != "" || len(r.claims) != 0 || len(r.keys) != 0 || len(r.counts) != 0 {
-		t.Errorf("something is left behind: %s %v", got, r.claims)
+	if got := holder(t, r, "t"); got != "" || r.slab.byDigest.used != 0 || r.slab.byName.used != 0 || r.slab.keys.used != 0 || r.slab.creds.used != 0 {
+		t.Errorf("something is left behind: %s %+v", got, r.slab)
 	}
 }
 
@@ -151,7 +153,7 @@ func TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver(t *testing.T) {
 		t.Errorf("deleted namespace: %+v, %v", found, err)
 	}
 	must(t, keyStore{r}.Delete(object("new", "a", "t", 0, false)))
-	if _, ok := r.spaces["new"]; ok {
+	if s := r.spaces[r.numbers["new"]]; s.known || s.keys != 0 {
 		t.Error("a deleted namespace without keys is remembered")
 	}
 }
@@ -190,7 +192,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 				default:
 					for i := range 50 {
 						token := fmt.Sprint("t", i)
-						if found, ok, err := r.Lookup(apikey.DigestOf(token)); err != nil || ok && found.Principal.Key != "prod/k"+fmt.Sprint(i) {
+						if found, ok, err := r.Lookup(apikey.DigestOf(token)); err != nil || ok && found.Principal.Key.String() != "prod/k"+fmt.Sprint(i) {
 							t.Errorf("%s: %+v, %v", token, found, err)
 						}
 					}

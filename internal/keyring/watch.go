@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -47,11 +46,20 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 	}
 	namespaces := spaces.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
 
+	plain := cache.NewListWatchFromClient(client, "apikeys", metav1.NamespaceAll, fields.Everything())
 	var wg sync.WaitGroup
+	wg.Go(func() { r.beat(ctx, client) })
 	wg.Go(func() {
-		cache.NewReflectorWithOptions(
-			cache.NewListWatchFromClient(client, "apikeys", metav1.NamespaceAll, fields.Everything()),
-			&v1alpha1.ApiKey{}, keyStore{r}, cache.ReflectorOptions{Name: "apikeys"}).RunWithContext(ctx)
+		cache.NewReflectorWithOptions(&cache.ListWatch{
+			ListWithContextFunc: plain.ListWithContext,
+			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				w, err := plain.WatchWithContext(ctx, o)
+				if err != nil {
+					return nil, err
+				}
+				return r.contact.watched(watchedKeys, w), nil
+			},
+		}, &v1alpha1.ApiKey{}, keyStore{r}, cache.ReflectorOptions{Name: "apikeys"}).RunWithContext(ctx)
 	})
 	wg.Go(func() {
 		cache.NewReflectorWithOptions(&cache.ListWatch{
@@ -59,13 +67,19 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 				return namespaces.List(ctx, o)
 			},
 			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				return namespaces.Watch(ctx, o)
+				w, err := namespaces.Watch(ctx, o)
+				if err != nil {
+					return nil, err
+				}
+				return r.contact.watched(watchedSpaces, w), nil
 			},
 		}, &metav1.PartialObjectMetadata{}, spaceStore{r}, cache.ReflectorOptions{Name: "namespaces"}).RunWithContext(ctx)
 	})
 	wg.Wait()
 	return nil
 }
+
+const watchedKeys, watchedSpaces = "apikeys", "namespaces"
 
 // keyStore is a reflector's store of ApiKeys that keeps records and forgets the objects.
 type keyStore struct{ ring *Ring }
@@ -75,7 +89,7 @@ func (s keyStore) Add(obj any) error {
 	if !ok {
 		return fmt.Errorf("store ApiKey: got %T", obj)
 	}
-	s.ring.put(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, read(o))
+	s.ring.put(read(o))
 	return nil
 }
 
@@ -86,20 +100,23 @@ func (s keyStore) Delete(obj any) error {
 	if !ok {
 		return fmt.Errorf("delete ApiKey: got %T", obj)
 	}
-	s.ring.remove(types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
+	s.ring.remove(o.Namespace, o.Name)
 	return nil
 }
 
 func (s keyStore) Replace(list []any, _ string) error {
-	records := make(map[types.NamespacedName]*record, len(list))
 	for _, obj := range list {
-		o, ok := obj.(*v1alpha1.ApiKey)
-		if !ok {
+		if _, ok := obj.(*v1alpha1.ApiKey); !ok {
 			return fmt.Errorf("list ApiKeys: got %T", obj)
 		}
-		records[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = read(o)
 	}
-	s.ring.replace(records)
+	s.ring.replace(func(yield func(record) bool) {
+		for _, obj := range list {
+			if o, ok := obj.(*v1alpha1.ApiKey); ok && !yield(read(o)) {
+				return
+			}
+		}
+	})
 	return nil
 }
 
@@ -119,20 +136,20 @@ func (s spaceStore) put(obj any, gone bool) error {
 	if !ok {
 		return fmt.Errorf("store Namespace: got %T", obj)
 	}
-	s.ring.putSpace(o.Name, space{tenant: tenantOf(o), gone: gone})
+	s.ring.putSpace(o.Name, tenantOf(o), gone)
 	return nil
 }
 
 func (s spaceStore) Replace(list []any, _ string) error {
-	spaces := make(map[string]space, len(list))
+	tenants := make(map[string]string, len(list))
 	for _, obj := range list {
 		o, ok := obj.(*metav1.PartialObjectMetadata)
 		if !ok {
 			return fmt.Errorf("list Namespaces: got %T", obj)
 		}
-		spaces[o.Name] = space{tenant: tenantOf(o)}
+		tenants[o.Name] = tenantOf(o)
 	}
-	s.ring.replaceSpaces(spaces)
+	s.ring.replaceSpaces(tenants)
 	return nil
 }
 

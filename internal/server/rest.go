@@ -5,7 +5,6 @@ package server
 import (
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"strconv"
 
 	"github.com/kaana/apikey-operator/internal/authn"
@@ -14,16 +13,12 @@ import (
 // mountREST mounts the REST API.
 func (s *Server) mountREST(mux *http.ServeMux) {
 	get := func(path string, rule authn.Rule, answer func(authn.Principal) any) {
-		mux.HandleFunc("GET "+path, s.guard(rule, func(w http.ResponseWriter, _ *http.Request, p authn.Principal) {
+		only(mux, http.MethodGet, path, s.guard(rule, func(w http.ResponseWriter, _ *http.Request, p authn.Principal) {
 			writeJSON(w, http.StatusOK, answer(p))
 		}))
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Allow", "GET, HEAD")
-			writeError(w, http.StatusMethodNotAllowed, "Method Not Allowed", "Use GET", "method_not_allowed")
-		})
 	}
 	get("/api/user", authn.ReadUser, func(p authn.Principal) any {
-		return user{ID: accountID(p.ID), Username: p.Username, Role: p.Role.String()}
+		return user{ID: accountID(p.ID()), Username: p.Username(), Role: p.Role.String()}
 	})
 	get("/api/projects", authn.ReadProjects, func(p authn.Principal) any {
 		return projects{Items: s.Verifier.Keys.Projects(p.Tenant)}
@@ -58,45 +53,17 @@ func (id accountID) MarshalJSON() ([]byte, error) {
 // guard lets a request through to next when its credential is good and satisfies the rule.
 func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Request, authn.Principal)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var p authn.Principal
-		var err error
 		token, denial := bearer(r)
-		if !denial.Denied() {
-			p, denial, err = s.Verifier.Verify(token, peer(r))
-		}
-		if err == nil && !denial.Denied() {
-			denial = rule.Permit(p)
-		}
+		p, denial, err := s.judge(r.Context(), presented{door: REST, token: token, denial: denial, from: s.client(r), route: r.Pattern, peer: r.RemoteAddr}, rule)
 		switch {
 		case err != nil:
-			s.Log.WarnContext(r.Context(), "undecided", "route", r.Pattern, "error", err)
-			writeError(w, http.StatusServiceUnavailable, "Service Unavailable", "The server cannot tell yet; try again", "unavailable")
+			writeUndecided(w)
 		case denial.Denied():
-			s.audit(r, p, denial)
 			writeDenial(w, denial)
 		default:
 			next(w, r, p)
 		}
 	}
-}
-
-// peer returns the address that the request came from.
-func peer(r *http.Request) netip.Addr {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return at.Addr()
-}
-
-// audit writes the one line of a denial. It names the route, not the path, because people paste
-// tokens into paths too.
-func (s *Server) audit(r *http.Request, p authn.Principal, d authn.Denial) {
-	attrs := []any{"door", "rest", "route", r.Pattern, "status", d.Status(), "code", d.Code, "reason", d.Reason, "peer", r.RemoteAddr}
-	if p.Key != "" {
-		attrs = append(attrs, "key", p.Key, "credential", p.Credential.ID(), "tenant", p.Tenant)
-	}
-	s.Log.InfoContext(r.Context(), "denied", attrs...)
 }
 
 // failure is the body of every answer that is not a success. Clients depend on the first two
@@ -107,19 +74,31 @@ type failure struct {
 	Code    string `json:"code"`
 }
 
-// writeDenial answers with a denial and the challenge of RFC 6750, section 3: without an error
-// when there was no credential to be wrong.
+// unavailable is what is said when it cannot be told who somebody is.
+var unavailable = failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}
+
+func writeUndecided(w http.ResponseWriter) {
+	writeJSON(w, http.StatusServiceUnavailable, unavailable)
+}
+
+// writeDenial answers with a denial.
 func writeDenial(w http.ResponseWriter, d authn.Denial) {
-	challenge := `Bearer realm="kaana"`
+	w.Header().Set("WWW-Authenticate", challenge(d))
+	writeError(w, d.Status(), http.StatusText(d.Status()), d.Message(), string(d.Code))
+}
+
+// challenge is that of RFC 6750, section 3: without an error when there was no credential to be
+// wrong.
+func challenge(d authn.Denial) string {
+	const realm = `Bearer realm="kaana"`
 	switch d.Code {
 	case authn.Forbidden:
-		challenge += `, error="insufficient_scope"`
+		return realm + `, error="insufficient_scope"`
 	case authn.InvalidToken, authn.TokenExpired:
-		challenge += `, error="invalid_token", error_description="` + d.Message() + `"`
+		return realm + `, error="invalid_token", error_description="` + d.Message() + `"`
 	case authn.MissingToken:
 	}
-	w.Header().Set("WWW-Authenticate", challenge)
-	writeError(w, d.Status(), http.StatusText(d.Status()), d.Message(), string(d.Code))
+	return realm
 }
 
 func writeError(w http.ResponseWriter, status int, title, message, code string) {

@@ -10,9 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
 
 	"github.com/kaana/apikey-operator/internal/authn"
 )
@@ -27,55 +30,101 @@ const (
 	drainTimeout      = 10 * time.Second
 )
 
-// Server answers at every door.
+// Server answers at every door. Make one with New.
 type Server struct {
-	Verifier *authn.Verifier
-	Log      *slog.Logger // the audit log
+	Options
+	diary diary
 }
 
-// Handler returns all doors behind one handler.
+// Options are what a server is made of.
+type Options struct {
+	Verifier *authn.Verifier
+	Log      *slog.Logger // the audit log
+	Metrics  *Metrics
+
+	// TrustedProxies are believed what they say in X-Forwarded-For.
+	TrustedProxies []netip.Prefix
+	// UsernamePrefix starts the names of accounts in Kubernetes; it must not start with system:.
+	UsernamePrefix string
+	// ReviewersNeedCertificate makes TokenReview want a verified client certificate.
+	ReviewersNeedCertificate bool
+}
+
+// New returns a server.
+func New(o Options) *Server {
+	return &Server{Options: o, diary: diary{limit: rate.NewLimiter(logged, loggedBurst)}}
+}
+
+// Handler returns all doors that speak HTTP behind one handler.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.mountProbes(mux)
 	s.mountREST(mux)
+	only(mux, http.MethodPost, "/webhook/tokenreview", s.tokenReview)
+	only(mux, http.MethodPost, "/oauth2/introspect", s.guard(authn.IntrospectTokens, s.introspect))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusNotFound, "Not Found", "There is nothing at this path", "not_found")
 	})
-	return http.MaxBytesHandler(mux, maxBodyBytes)
+	bounded := http.MaxBytesHandler(mux, maxBodyBytes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/auth" { // any method, and the shortest way
+			s.forwardAuth(w, r)
+			return
+		}
+		bounded.ServeHTTP(w, r)
+	})
 }
 
-// Serve answers HTTPS on the listener until ctx is done, then lets requests under way finish. It
-// reloads the certificate when its files change.
-func (s *Server) Serve(ctx context.Context, l net.Listener, certs *certwatcher.CertWatcher) error {
+// only mounts a handler for one method, and tells of it whoever uses another.
+func only(mux *http.ServeMux, method, path string, h http.HandlerFunc) {
+	mux.HandleFunc(method+" "+path, h)
+	allow := method
+	if method == http.MethodGet {
+		allow = "GET, HEAD"
+	}
+	mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allow)
+		writeError(w, http.StatusMethodNotAllowed, "Method Not Allowed", "Use "+method, "method_not_allowed")
+	})
+}
+
+// Serve answers HTTPS on the listener until ctx is done, then lets requests under way finish.
+func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	return serve(ctx, l, config, s.Handler(), s.Log)
+}
+
+// serve answers HTTPS on the listener until ctx is done, then lets requests under way finish.
+func serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // strangers' broken handshakes
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.GetCertificate},
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes
+		TLSConfig:         config,
 	}
-	failed := make(chan error, 2)
-	go func() { failed <- certs.Start(ctx) }()
+	failed := make(chan error, 1)
 	go func() { failed <- srv.ServeTLS(l, "", "") }()
-	for {
-		select {
-		case err := <-failed:
-			if err != nil {
-				_ = srv.Close()
-				return fmt.Errorf("serve %s: %w", l.Addr(), err)
-			}
-		case <-ctx.Done():
-			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-			defer cancel()
-			if err := srv.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("shut down: %w", err)
-			}
-			return nil
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		if err := srv.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("shut down: %w", err)
 		}
+		return nil
 	}
+}
+
+// ServeMetrics answers /metrics over HTTPS on the listener until ctx is done.
+func (s *Server) ServeMetrics(ctx context.Context, l net.Listener, config *tls.Config, registry prometheus.Gatherer) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return serve(ctx, l, config, mux, s.Log)
 }
 
 // mountProbes mounts what the kubelet asks: alive, and ready to give verdicts.

@@ -4,10 +4,13 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -31,8 +34,7 @@ func unsyncedServer(t *testing.T, log *bytes.Buffer) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Server{Verifier: &authn.Verifier{Format: format, Keys: unsynced{}, Now: time.Now}, Log: slog.New(slog.NewJSONHandler(log, nil))}
-	return s.Handler()
+	return New(Options{Verifier: &authn.Verifier{Format: format, Keys: unsynced{}, Now: time.Now}, Log: slog.New(slog.NewJSONHandler(log, nil)), Metrics: &Metrics{}}).Handler()
 }
 
 func TestAServerThatDoesNotKnowYetSaysSoAndNeverNo(t *testing.T) {
@@ -46,6 +48,187 @@ func TestAServerThatDoesNotKnowYetSaysSoAndNeverNo(t *testing.T) {
 		if w.Code != want || w.Header().Get("Retry-After") != "" {
 			t.Errorf("%s: %d", path, w.Code)
 		}
+	}
+	for path, c := range map[string][2]string{
+		"/auth":                {"application/json", ""},
+		"/oauth2/introspect":   {"application/x-www-form-urlencoded", "token=x"},
+		"/webhook/tokenreview": {"application/json", `{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"x"}}`},
+	} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(c[1]))
+		r.Header.Set("Content-Type", c[0])
+		r.Header.Set("Authorization", "Bearer some-imported-key")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 503 || w.Header().Get("Retry-After") != "" || w.Header().Get("X-Auth-User") != "" {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// loose is a keyring with one key, of a tenant, a role and scopes.
+type loose struct{ principal authn.Principal }
+
+func (loose) Ready() bool                     { return true }
+func (loose) Projects(string) []authn.Project { return nil }
+func (l loose) Lookup(d apikey.Digest) (authn.Found, bool, error) {
+	return authn.Found{Key: apikey.Key{Switch: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current}, Principal: l.principal}, d == apikey.DigestOf("good"), nil
+}
+
+func loosely(t *testing.T, change func(*Options)) *Server {
+	t.Helper()
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Verifier: &authn.Verifier{Format: format, Now: time.Now, Keys: loose{authn.Principal{Role: authn.Member, Tenant: "acme", Method: authn.APIKey,
+		Scopes: "a b", Key: authn.Key{Namespace: "prod", Name: "k"}}}}, Log: slog.New(slog.DiscardHandler), Metrics: &Metrics{}, UsernamePrefix: "kaana:"}
+	if change != nil {
+		change(&o)
+	}
+	return New(o)
+}
+
+func TestForwardAuthDemandsWhatItsQuerySays(t *testing.T) {
+	h := loosely(t, nil).Handler()
+	for query, want := range map[string]int{"": 200, "role=viewer": 200, "role=member": 200, "role=admin": 403, "scope=a": 200, "scope=a&scope=b": 200, "scope=a&scope=c": 403,
+		"role=viewer&scope=b": 200, "role=root": 400, "scopes=a": 400, "scope=": 400, "scope=a+b": 400, "role=admin&role=viewer": 403, "%zz": 400, "access_token=good": 401} {
+		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS", "PROPFIND"} {
+			r := httptest.NewRequest(method, "/auth?"+query, nil)
+			r.Header.Set("Authorization", "Bearer good")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s %s: %d, want %d", method, query, w.Code, want)
+			}
+			if known := w.Header().Get("X-Auth-Key") != ""; known != (want == 200) {
+				t.Errorf("%s %s: %d names somebody: %v", method, query, w.Code, known)
+			}
+			if _, set := w.Header()["X-Auth-User"]; !set && want != 400 {
+				t.Errorf("%s %s: X-Auth-User is not set, so a client's own would get through", method, query)
+			}
+		}
+	}
+}
+
+func TestACredentialElsewhereIsRefused(t *testing.T) {
+	h := loosely(t, nil).Handler()
+	for name, value := range map[string]string{"X-Original-Uri": "/a?access_token=x", "X-Original-Url": "https://h/a?b=1&access_token=x", "X-Forwarded-Uri": "/?access_token=x", "Cookie": "a=b; access_token=x"} {
+		r := httptest.NewRequest(http.MethodGet, "/auth", nil)
+		r.Header.Set("Authorization", "Bearer good")
+		r.Header.Set(name, value)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 401 {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
+}
+
+func TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas(t *testing.T) {
+	s := loosely(t, func(o *Options) {
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	})
+	for name, c := range map[string]struct {
+		peer    string
+		headers []string
+		want    string
+	}{
+		"the peer, when it is no proxy":        {"192.0.2.1:1", []string{"203.0.113.9"}, "192.0.2.1"},
+		"whom a proxy names":                   {"10.0.0.1:1", []string{"203.0.113.9"}, "203.0.113.9"},
+		"not whom the client names":            {"10.0.0.1:1", []string{"10.9.9.9, 198.51.100.1, 203.0.113.9"}, "203.0.113.9"},
+		"through several proxies":              {"10.0.0.1:1", []string{"198.51.100.1, 203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
+		"and several headers":                  {"10.0.0.1:1", []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"},
+		"the proxy, when it names nobody":      {"10.0.0.1:1", nil, "10.0.0.1"},
+		"nobody, when what it names cannot be": {"10.0.0.1:1", []string{"203.0.113.9, unknown"}, "invalid IP"},
+		"nobody, when a name is empty":         {"10.0.0.1:1", []string{"203.0.113.9,"}, "invalid IP"},
+		"an IPv6 proxy":                        {"[fd00::1]:1", []string{"2001:db8::1"}, "2001:db8::1"},
+		"an IPv4 proxy in IPv6 form":           {"[::ffff:10.0.0.1]:1", []string{"203.0.113.9"}, "203.0.113.9"},
+		"the leftmost when all are proxies":    {"10.0.0.1:1", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/auth", nil)
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = c.peer, c.headers
+		if got := s.client(r).String(); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestBadInputIsRefusedWithTheRightStatus(t *testing.T) {
+	h := loosely(t, nil).Handler()
+	review := `{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"good"}}`
+	for name, c := range map[string]struct {
+		path, kind, body string
+		want             int
+	}{
+		"a good review":             {"/webhook/tokenreview", "application/json", review, 200},
+		"with a charset":            {"/webhook/tokenreview", "application/json; charset=utf-8", review, 200},
+		"of v1beta1":                {"/webhook/tokenreview", "application/json", strings.Replace(review, "/v1", "/v1beta1", 1), 200},
+		"of a version nobody knows": {"/webhook/tokenreview", "application/json", strings.Replace(review, "/v1", "/v2", 1), 400},
+		"of another kind":           {"/webhook/tokenreview", "application/json", strings.Replace(review, "TokenReview", "SubjectAccessReview", 1), 400},
+		"that is no JSON":           {"/webhook/tokenreview", "application/json", "{", 400},
+		"that is nothing":           {"/webhook/tokenreview", "application/json", "", 400},
+		"with something behind":     {"/webhook/tokenreview", "application/json", review + "{}", 400},
+		"in another type":           {"/webhook/tokenreview", "application/vnd.kubernetes.protobuf", review, 415},
+		"without a type":            {"/webhook/tokenreview", "", review, 415},
+		"that is huge":              {"/webhook/tokenreview", "application/json", strings.Replace(review, "good", strings.Repeat("x", 1<<20), 1), 413},
+		"a good introspection":      {"/oauth2/introspect", "application/x-www-form-urlencoded", "token=good", 403}, // the key has not the scope
+		"of JSON":                   {"/oauth2/introspect", "application/json", `{"token":"good"}`, 403},
+	} {
+		r := httptest.NewRequest(http.MethodPost, c.path, strings.NewReader(c.body))
+		r.Header.Set("Authorization", "Bearer good")
+		if c.kind != "" {
+			r.Header.Set("Content-Type", c.kind)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s: %d, want %d: %s", name, w.Code, c.want, w.Body)
+		}
+	}
+	h = loosely(t, func(o *Options) {
+		o.Verifier.Keys = loose{authn.Principal{Role: authn.Member, Tenant: "acme", Method: authn.APIKey}}
+	}).Handler()
+	for name, c := range map[string]struct {
+		kind, body string
+		want       int
+	}{
+		"a good one": {"application/x-www-form-urlencoded", "token=good&client_ip=192.0.2.1", 200}, "JSON": {"application/json", "{}", 415}, "no token": {"application/x-www-form-urlencoded", "", 400},
+		"two tokens": {"application/x-www-form-urlencoded", "token=good&token=good", 400}, "no address": {"application/x-www-form-urlencoded", "token=good&client_ip=here", 400},
+		"broken": {"application/x-www-form-urlencoded", "token=%zz", 400}, "huge": {"application/x-www-form-urlencoded", "token=" + strings.Repeat("x", 1<<20), 413},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/oauth2/introspect", strings.NewReader(c.body))
+		r.Header.Set("Authorization", "Bearer good")
+		r.Header.Set("Content-Type", c.kind)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("introspection, %s: %d, want %d: %s", name, w.Code, c.want, w.Body)
+		}
+	}
+}
+
+func TestAReviewWantsTheCertificateOfTheAPIServerWhenToldTo(t *testing.T) {
+	h := loosely(t, func(o *Options) { o.ReviewersNeedCertificate = true }).Handler()
+	for chains, want := range map[int]int{0: 403, 1: 200} {
+		r := httptest.NewRequest(http.MethodPost, "/webhook/tokenreview", strings.NewReader(`{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"good"}}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.TLS = &tls.ConnectionState{VerifiedChains: make([][]*x509.Certificate, chains)}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%d chains: %d", chains, w.Code)
+		}
+	}
+}
+
+func TestStrangersCannotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	h := loosely(t, func(o *Options) { o.Log = slog.New(slog.NewJSONHandler(&log, nil)) }).Handler()
+	for range 10_000 {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/auth", nil))
+	}
+	if n := bytes.Count(log.Bytes(), []byte("\n")); n < loggedBurst || n > 3*loggedBurst {
+		t.Errorf("%d lines for 10,000 denials", n)
 	}
 }
 

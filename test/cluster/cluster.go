@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +39,7 @@ const (
 type Options struct {
 	Binaries string // folder with etcd, kube-apiserver, kube-controller-manager and kubectl
 	State    string // folder for certificates, data, logs and kubeconfigs; must exist
+	Port     int    // HTTPS port of the operator's server; 0 takes a free one
 }
 
 // Cluster is a running control plane.
@@ -46,6 +48,8 @@ type Cluster struct {
 	Kubeconfig string       // file, of the same
 
 	options Options
+	ports   ports
+	cert    Certificate // of the operator's server
 	env     *envtest.Environment
 	manager *exec.Cmd
 	logs    []*os.File
@@ -116,6 +120,11 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 		out(f)
 	}
 	etcd.Configure().Append("unsafe-no-fsync")
+	if err := c.prepare(ctx); err != nil {
+		return nil, err
+	}
+	server.Configure().Append("authentication-token-webhook-config-file", filepath.Join(o.State, reviewConfig)).
+		Append("authentication-token-webhook-version", "v1").Append("authentication-token-webhook-cache-ttl", "10s")
 	config, err := c.env.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start etcd and kube-apiserver: %w", err)
@@ -126,6 +135,38 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 		return nil, fmt.Errorf("write kubeconfig: %w", err)
 	}
 	return c, c.startManager(ctx)
+}
+
+// ports are the addresses of what StartOperator starts.
+type ports struct{ server, serverMetrics, extAuthz, probes, controllerMetrics, admission, issuer string }
+
+const reviewConfig = "tokenreview.kubeconfig"
+
+// prepare makes what the API server must know of the operator's server before either runs: where it
+// is, and by which CA to trust it.
+func (c *Cluster) prepare(ctx context.Context) error {
+	for _, p := range []*string{&c.ports.server, &c.ports.serverMetrics, &c.ports.extAuthz, &c.ports.probes, &c.ports.controllerMetrics, &c.ports.admission, &c.ports.issuer} {
+		var err error
+		if *p, err = freeAddress(ctx); err != nil {
+			return err
+		}
+	}
+	if c.options.Port != 0 {
+		c.ports.server = fmt.Sprintf("127.0.0.1:%d", c.options.Port)
+	}
+	var err error
+	if c.cert, err = NewCertificate(c.options.State); err != nil {
+		return err
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["kaana"] = &clientcmdapi.Cluster{Server: "https://" + c.ports.server + "/webhook/tokenreview", CertificateAuthority: c.cert.CAFile}
+	config.AuthInfos["kube-apiserver"] = &clientcmdapi.AuthInfo{}
+	config.Contexts["kaana"] = &clientcmdapi.Context{Cluster: "kaana", AuthInfo: "kube-apiserver"}
+	config.CurrentContext = "kaana"
+	if err := clientcmd.WriteToFile(*config, filepath.Join(c.options.State, reviewConfig)); err != nil {
+		return fmt.Errorf("write %s: %w", reviewConfig, err)
+	}
+	return nil
 }
 
 // startManager starts kube-controller-manager with the kubeconfig of the administrator; each of
@@ -158,6 +199,22 @@ func (c *Cluster) log(name string) (*os.File, error) {
 	}
 	c.logs = append(c.logs, f)
 	return f, nil
+}
+
+// PauseAPIServer stops kube-apiserver where it is, as SIGSTOP does, until release is called.
+func (c *Cluster) PauseAPIServer() (release func(), err error) {
+	out, err := exec.Command("pgrep", "-f", "kube-apiserver .*"+c.options.State).Output() //nolint:noctx // immediate
+	if err != nil {
+		return nil, fmt.Errorf("find kube-apiserver: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		return nil, fmt.Errorf("find kube-apiserver: %w", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return nil, fmt.Errorf("pause kube-apiserver: %w", err)
+	}
+	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }, nil
 }
 
 // Stop ends every process that Start started.

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kaana/apikey-operator/test/issuer"
 )
 
 const (
@@ -33,7 +35,10 @@ type Operator struct {
 	CAFile string
 	Client *http.Client // trusts CAFile
 
-	ControllerMetrics string // address, HTTPS
+	ControllerMetrics, ServerMetrics string // addresses, HTTPS
+	ExtAuthz                         string // address, gRPC with TLS
+
+	Issuer *issuer.Issuer
 
 	Controller, Server *Process
 }
@@ -50,40 +55,56 @@ func (c *Cluster) Install(ctx context.Context, root string) error {
 	return err
 }
 
-// StartOperator starts the binary's two processes. port is the HTTPS port; 0 takes a free one. say
-// is told when a process is started again.
-func (c *Cluster) StartOperator(ctx context.Context, binary string, port int, say func(format string, args ...any)) (*Operator, error) {
-	cert, err := NewCertificate(c.options.State)
-	if err != nil {
+// StartOperator starts the binary's two processes, and an issuer. say is told when a process is
+// started again. redirects are where the issuer may send people back to.
+func (c *Cluster) StartOperator(ctx context.Context, binary string, say func(format string, args ...any), redirects ...string) (_ *Operator, failed error) {
+	p := c.ports
+	op := &Operator{URL: "https://" + p.server, CAFile: c.cert.CAFile, ControllerMetrics: p.controllerMetrics, ServerMetrics: p.serverMetrics, ExtAuthz: p.extAuthz}
+	defer func() {
+		if failed != nil {
+			failed = errors.Join(failed, op.Stop())
+		}
+	}()
+	var err error
+	if op.Issuer, err = issuer.Start(context.WithoutCancel(ctx), p.issuer, c.cert.CertFile, c.cert.KeyFile, redirects...); err != nil {
 		return nil, err
 	}
-	var free [4]string
-	for i := range free {
-		if free[i], err = freeAddress(ctx); err != nil {
-			return nil, err
-		}
-	}
-	listen, probes, metrics, admission := free[0], free[1], free[2], free[3]
-	if port != 0 {
-		listen = fmt.Sprintf("127.0.0.1:%d", port)
-	}
-	op := &Operator{URL: "https://" + listen, CAFile: cert.CAFile, ControllerMetrics: metrics}
 	if err := op.TrustAgain(); err != nil {
 		return nil, err
 	}
-	if err := c.installWebhooks(ctx, admission); err != nil {
+	if err := c.installWebhooks(ctx, p.admission); err != nil {
 		return nil, err
 	}
 	if op.Controller, err = c.startProcess(ctx, binary, "controller", say,
 		fmt.Sprintf("probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\nadmission: {listen: %q, host: localhost, namespace: %s}\n",
-			probes, metrics, admission, systemNamespace)); err != nil {
+			p.probes, p.controllerMetrics, p.admission, systemNamespace)); err != nil {
 		return nil, err
 	}
-	if op.Server, err = c.startProcess(ctx, binary, "server", say,
-		fmt.Sprintf("listen: %s\ntls: {certFile: %q, keyFile: %q}\n", listen, cert.CertFile, cert.KeyFile)); err != nil {
-		return nil, errors.Join(err, op.Stop())
+	if op.Server, err = c.startProcess(ctx, binary, "server", say, c.serverConfig(op.Issuer.URL, "")); err != nil {
+		return nil, err
 	}
 	return op, op.waitReady(ctx)
+}
+
+// serverConfig is the configuration of the server, with more at its end.
+func (c *Cluster) serverConfig(issuerURL, more string) string {
+	return fmt.Sprintf(`listen: %s
+metrics: %s
+extAuthz: %s
+tls: {certFile: %q, keyFile: %q}
+trustedProxies: [127.0.0.1/32]
+jwt:
+- issuer: {url: %q, audiences: [%q], certificateAuthorityFile: %q}
+%s`, c.ports.server, c.ports.serverMetrics, c.ports.extAuthz, c.cert.CertFile, c.cert.KeyFile, issuerURL, issuer.Audience, c.cert.CAFile, more)
+}
+
+// RestartServer starts the server again with more configuration.
+func (c *Cluster) RestartServer(ctx context.Context, op *Operator, more string) error {
+	if err := os.WriteFile(filepath.Join(c.options.State, "server.yaml"), []byte(c.serverConfig(op.Issuer.URL, more)), 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	op.Server.Kill()
+	return op.waitReady(ctx)
 }
 
 // installWebhooks installs config/webhook with the controller's address in place of its Service, for
@@ -136,12 +157,10 @@ func (op *Operator) waitReady(ctx context.Context) error {
 			return nil
 		}
 		if err := op.Server.failed(); err != nil {
-			_ = op.Stop()
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			_ = op.Stop()
 			return fmt.Errorf("wait for the server: %w; see %s", ctx.Err(), op.Server.LogFile)
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -173,6 +192,9 @@ func (op *Operator) Stop() error {
 		if p != nil {
 			p.stop()
 		}
+	}
+	if op.Issuer != nil {
+		return op.Issuer.Stop()
 	}
 	return nil
 }

@@ -15,7 +15,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/test/cluster"
 )
 
@@ -44,7 +46,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	k8s, err = cluster.StartForTest(ctx, state)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(k8s.Stop()).To(Succeed()) })
-	op, err = k8s.StartOperator(ctx, binary, 0, func(format string, args ...any) { GinkgoWriter.Printf(format+"\n", args...) })
+	op, err = k8s.StartOperator(ctx, binary, func(format string, args ...any) { GinkgoWriter.Printf(format+"\n", args...) })
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(op.Stop()).To(Succeed()) })
 	for _, ns := range [][2]string{{"acme-prod", "acme"}, {"acme-dev", "acme"}, {"globex-prod", "globex"}} {
@@ -54,6 +56,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	kubectl(ctx, "apply", "-k", filepath.Join(root, "config", "samples"))
 	kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=60s", "-A", "apikeys", "--all", "--field-selector=metadata.name!=old-importer")
 })
+
+// scheme knows ApiKeys.
+func scheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	ExpectWithOffset(1, v1alpha1.AddToScheme(s)).To(Succeed())
+	return s
+}
 
 // kubectl runs kubectl as the administrator.
 func kubectl(ctx SpecContext, args ...string) string {

@@ -31,7 +31,7 @@ func TestADowntimeOfAMonthDrainsSpreadOut(t *testing.T) {
 	k8s, err := cluster.StartForTest(ctx, t.TempDir())
 	check(t, err)
 	t.Cleanup(func() { check(t, k8s.Stop()) })
-	op, err := k8s.StartOperator(ctx, filepath.Join(root, "bin", "apikey-operator"), 0, func(string, ...any) {})
+	op, err := k8s.StartOperator(ctx, filepath.Join(root, "bin", "apikey-operator"), func(string, ...any) {})
 	check(t, err)
 	t.Cleanup(func() { check(t, op.Stop()) })
 	_, err = k8s.Kubectl(ctx, "delete", "-k", filepath.Join(root, "config", "webhook"), "--ignore-not-found") // as it would be without an operator

@@ -45,7 +45,7 @@ func TestNoMountedTokenIsEverRefused(t *testing.T) {
 	check(t, err)
 	t.Cleanup(func() { check(t, k8s.Stop()) })
 	withoutLeastInterval(t, k8s, root)
-	op, err := k8s.StartOperator(ctx, filepath.Join(root, "bin", "apikey-operator"), 0, func(string, ...any) {})
+	op, err := k8s.StartOperator(ctx, filepath.Join(root, "bin", "apikey-operator"), func(string, ...any) {})
 	check(t, err)
 	t.Cleanup(func() { check(t, op.Stop()) })
 

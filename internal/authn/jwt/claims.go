@@ -29,8 +29,8 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		to     *string
 		claims []string
 	}{
-		{"id", m.ID, &p.ID, []string{"sub"}},
-		{"username", m.Username, &p.Username, []string{m.Namespace + "username", m.Namespace + "email", "email", "sub"}},
+		{"id", m.ID, &p.Account.ID, []string{"sub"}},
+		{"username", m.Username, &p.Account.Username, []string{m.Namespace + "username", m.Namespace + "email", "email", "sub"}},
 		{"role", m.Role, &role, []string{m.Namespace + "role"}},
 		{"tenant", m.Tenant, &p.Tenant, []string{m.Namespace + "tenant", "org_id"}},
 	} {

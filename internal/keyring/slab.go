@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keyring
+
+import (
+	"bytes"
+	"hash/maphash"
+	"net/netip"
+	"unsafe"
+
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+// slab holds the records of ApiKeys without a pointer in any of them, so that a million keys give
+// the garbage collector nothing to follow: about 120 bytes a key. Records refer to each other by
+// ref. It does not lock.
+type slab struct {
+	keys     pages[keyRecord]
+	creds    pages[credRecord]
+	byName   table
+	byDigest table // refs of the best claim to each digest
+	names    arena
+	seed     maphash.Seed
+
+	scopes   []authn.Scopes // those that there are; the first is empty
+	scopeRef map[authn.Scopes]uint32
+	networks [][]netip.Prefix // likewise; the first is nil
+	netRef   map[string]uint32
+}
+
+// ref refers to a record: its index and one, so that zero refers to none.
+type ref = uint32
+
+// keyRecord is what is kept of one ApiKey. Instants are in Unix seconds, zero for none.
+type keyRecord struct {
+	uid              [16]byte
+	created, expires uint32
+	name             span
+	account          span // of the owner: id, then username
+	space            uint32
+	scopes, networks uint32
+	first            ref // credential
+	hash             uint32
+	nameLen          uint8
+	idLen, userLen   uint8
+	role             authn.Role
+	state            apikey.Switch
+	deleted, minted  bool
+}
+
+// credRecord is what is kept of one credential. Half of its digest is enough to know it by: to find
+// another string with these 128 bits is as hard as to guess a key.
+type credRecord struct {
+	prefix        [16]byte
+	key           ref
+	next          ref // credential of the same key
+	rival         ref // next best claim to the same digest
+	issued, until uint32
+	phase         apikey.Phase
+}
+
+func newSlab() *slab {
+	return &slab{seed: maphash.MakeSeed(), scopes: []authn.Scopes{""}, scopeRef: map[authn.Scopes]uint32{"": 0}, networks: [][]netip.Prefix{nil}, netRef: map[string]uint32{}}
+}
+
+func (s *slab) hashName(space uint32, name string) uint32 {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	_ = h.WriteByte(byte(space))
+	_ = h.WriteByte(byte(space >> 8))
+	_ = h.WriteByte(byte(space >> 16))
+	_ = h.WriteByte(byte(space >> 24))
+	_, _ = h.WriteString(name)
+	return uint32(h.Sum64()) //nolint:gosec // a part of a hash is a hash
+}
+
+// hashDigest is keyed: the author of an imported digest chooses its bytes.
+func (s *slab) hashDigest(prefix *[16]byte) uint32 {
+	return uint32(maphash.Bytes(s.seed, prefix[:])) //nolint:gosec // a part of a hash is a hash
+}
+
+func (s *slab) nameOf(k *keyRecord) string { return s.names.text(k.name, int(k.nameLen)) }
+
+// find returns the key of that name, 0 when there is none.
+func (s *slab) find(space uint32, name string) ref {
+	return s.byName.find(s.hashName(space, name), func(r ref) bool {
+		k := s.keys.at(r)
+		return k.space == space && s.nameOf(k) == name
+	})
+}
+
+// holder returns the credential with the best claim to a digest, 0 when nobody has it.
+func (s *slab) holder(prefix *[16]byte) ref {
+	if s.byDigest.used == 0 {
+		return 0
+	}
+	hash := s.hashDigest(prefix)
+	for i := s.byDigest.start(hash); ; i = s.byDigest.step(i) {
+		r := s.byDigest.refs[i]
+		if r == 0 {
+			return 0
+		}
+		if s.creds.at(r).prefix == *prefix {
+			return r
+		}
+	}
+}
+
+// claimOf returns what decides between claims to one digest.
+func (s *slab) precedes(a, b ref) bool {
+	x, y := s.keys.at(s.creds.at(a).key), s.keys.at(s.creds.at(b).key)
+	switch {
+	case x.minted != y.minted:
+		return x.minted
+	case x.created != y.created:
+		return x.created < y.created
+	}
+	return bytes.Compare(x.uid[:], y.uid[:]) < 0
+}
+
+// put adds a key that is not there.
+func (s *slab) put(r record, space uint32) {
+	k := keyRecord{uid: r.uid, created: seconds(r.created), expires: seconds(r.key.ExpiresAt), space: space, scopes: s.scopesRef(r.scopes), networks: s.networksRef(r.key.Networks),
+		hash: s.hashName(space, r.name), role: r.role, state: r.key.Switch, deleted: r.key.Deleted, minted: r.minted}
+	k.name, k.nameLen = s.names.put(r.name), short(r.name)
+	k.account, k.idLen, k.userLen = s.names.put(r.account.ID+r.account.Username), short(r.account.ID), short(r.account.Username)
+	at := s.keys.add(k)
+	s.byName.insert(k.hash, at, func(r ref) uint32 { return s.keys.at(r).hash })
+	for _, c := range r.credentials {
+		cred := credRecord{key: at, issued: seconds(c.IssuedAt), until: seconds(c.ValidUntil), phase: c.Phase, next: s.keys.at(at).first}
+		copy(cred.prefix[:], c.Digest[:])
+		one := s.creds.add(cred)
+		s.keys.at(at).first = one
+		s.enter(one)
+	}
+}
+
+// enter adds a claim to its digest, the best first.
+func (s *slab) enter(one ref) {
+	c := s.creds.at(one)
+	head := s.holder(&c.prefix)
+	switch {
+	case head == 0:
+		s.byDigest.insert(s.hashDigest(&c.prefix), one, s.hashCred)
+		return
+	case s.precedes(one, head):
+		c.rival = head
+		s.byDigest.swap(s.hashDigest(&c.prefix), head, one)
+		return
+	}
+	for before := head; ; before = s.creds.at(before).rival {
+		if next := s.creds.at(before).rival; next == 0 || s.precedes(one, next) {
+			s.creds.at(before).rival, c.rival = one, next
+			return
+		}
+	}
+}
+
+func (s *slab) hashCred(r ref) uint32 { return s.hashDigest(&s.creds.at(r).prefix) }
+
+// leave takes a claim away; the next best one wins.
+func (s *slab) leave(one ref) {
+	c := s.creds.at(one)
+	hash, head := s.hashDigest(&c.prefix), s.holder(&c.prefix)
+	switch {
+	case head == one && c.rival == 0:
+		s.byDigest.remove(hash, one, s.hashCred)
+	case head == one:
+		s.byDigest.swap(hash, one, c.rival)
+	default:
+		for before := head; before != 0; before = s.creds.at(before).rival {
+			if s.creds.at(before).rival == one {
+				s.creds.at(before).rival = c.rival
+				break
+			}
+		}
+	}
+}
+
+// drop forgets a key.
+func (s *slab) drop(at ref) {
+	k := s.keys.at(at)
+	for one := k.first; one != 0; {
+		next := s.creds.at(one).next
+		s.leave(one)
+		s.creds.free(one)
+		one = next
+	}
+	s.byName.remove(k.hash, at, func(r ref) uint32 { return s.keys.at(r).hash })
+	s.names.dead += int(k.nameLen) + int(k.idLen) + int(k.userLen)
+	s.keys.free(at)
+}
+
+// tidied returns where every key's texts stand in an arena without gaps, when it is time for one. It
+// only reads, so readers go on meanwhile.
+func (s *slab) tidied() (*arena, []keyRecord) {
+	const worth = 1 << 20
+	if s.names.dead < worth || s.names.dead < s.names.size()/2 {
+		return nil, nil
+	}
+	fresh, moved := &arena{}, make([]keyRecord, s.keys.length())
+	for i := range moved {
+		k := s.keys.at(ref(i + 1)) //nolint:gosec // bounded by the number of keys
+		moved[i].name = fresh.put(s.nameOf(k))
+		moved[i].account = fresh.put(s.names.text(k.account, int(k.idLen)+int(k.userLen)))
+	}
+	return fresh, moved
+}
+
+// tidy puts the texts where tidied has put them.
+func (s *slab) tidy(fresh *arena, moved []keyRecord) {
+	for i := range moved {
+		k := s.keys.at(ref(i + 1)) //nolint:gosec // likewise
+		k.name, k.account = moved[i].name, moved[i].account
+	}
+	s.names = *fresh
+}
+
+func (s *slab) scopesRef(v authn.Scopes) uint32 {
+	if r, ok := s.scopeRef[v]; ok {
+		return r
+	}
+	r := uint32(len(s.scopes)) //nolint:gosec // as many as there are keys at most
+	s.scopes = append(s.scopes, v)
+	s.scopeRef[v] = r
+	return r
+}
+
+func (s *slab) networksRef(v []netip.Prefix) uint32 {
+	if v == nil {
+		return 0
+	}
+	text := ""
+	for _, n := range v {
+		text += n.String() + " "
+	}
+	if r, ok := s.netRef[text]; ok {
+		return r
+	}
+	r := uint32(len(s.networks)) //nolint:gosec // likewise
+	s.networks = append(s.networks, v)
+	s.netRef[text] = r
+	return r
+}
+
+func short(s string) uint8 { return uint8(min(len(s), 255)) } //nolint:gosec // the CRD bounds names by 253
+
+// pages are records in pages of a fixed size, so that growing copies none and wastes little.
+type pages[T any] struct {
+	pages []*[pageSize]T
+	used  int   // records ever taken, less those that are free
+	high  int   // records ever taken
+	spare []ref // free
+}
+
+const pageSize = 1 << 12
+
+func (p *pages[T]) length() int { return p.high }
+
+func (p *pages[T]) at(r ref) *T { return &p.pages[(r-1)/pageSize][(r-1)%pageSize] }
+
+func (p *pages[T]) add(v T) ref {
+	p.used++
+	if n := len(p.spare); n > 0 {
+		r := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		*p.at(r) = v
+		return r
+	}
+	if p.high == len(p.pages)*pageSize {
+		p.pages = append(p.pages, new([pageSize]T))
+	}
+	p.high++
+	r := ref(p.high) //nolint:gosec // a record takes more than a byte
+	*p.at(r) = v
+	return r
+}
+
+func (p *pages[T]) free(r ref) {
+	var none T
+	*p.at(r) = none
+	p.used--
+	p.spare = append(p.spare, r)
+}
+
+// table is a hash table of refs with linear probing. Whoever uses it knows the records' hashes.
+type table struct {
+	refs []ref // a power of two of them, or none
+	used int
+}
+
+func (t *table) start(hash uint32) uint32 { return hash & uint32(len(t.refs)-1) }    //nolint:gosec // the mask of a power of two
+func (t *table) step(i uint32) uint32     { return (i + 1) & uint32(len(t.refs)-1) } //nolint:gosec // likewise
+
+func (t *table) find(hash uint32, is func(ref) bool) ref {
+	if len(t.refs) == 0 {
+		return 0
+	}
+	for i := t.start(hash); t.refs[i] != 0; i = t.step(i) {
+		if is(t.refs[i]) {
+			return t.refs[i]
+		}
+	}
+	return 0
+}
+
+// insert adds a ref that is not there.
+func (t *table) insert(hash uint32, r ref, hashOf func(ref) uint32) {
+	if t.used*8 >= len(t.refs)*7 {
+		former := t.refs
+		t.refs, t.used = make([]ref, max(16, 2*len(former))), 0
+		for _, r := range former {
+			if r != 0 {
+				t.place(hashOf(r), r)
+			}
+		}
+	}
+	t.place(hash, r)
+}
+
+func (t *table) place(hash uint32, r ref) {
+	i := t.start(hash)
+	for t.refs[i] != 0 {
+		i = t.step(i)
+	}
+	t.refs[i] = r
+	t.used++
+}
+
+// swap puts a ref in the place of another with the same hash.
+func (t *table) swap(hash uint32, was, is ref) {
+	for i := t.start(hash); t.refs[i] != 0; i = t.step(i) {
+		if t.refs[i] == was {
+			t.refs[i] = is
+			return
+		}
+	}
+}
+
+// remove takes a ref away and moves those behind it up, so that no gap hides any.
+func (t *table) remove(hash uint32, r ref, hashOf func(ref) uint32) {
+	i := t.start(hash)
+	for t.refs[i] != r {
+		if t.refs[i] == 0 {
+			return
+		}
+		i = t.step(i)
+	}
+	mask := uint32(len(t.refs) - 1) //nolint:gosec // likewise
+	for j := t.step(i); t.refs[j] != 0; j = t.step(j) {
+		if home := t.start(hashOf(t.refs[j])); (j-home)&mask >= (j-i)&mask {
+			t.refs[i], i = t.refs[j], j
+		}
+	}
+	t.refs[i] = 0
+	t.used--
+}
+
+// span is where a text begins in an arena: the chunk, and the byte in it.
+type span = uint32
+
+const (
+	chunkBits = 16
+	chunkSize = 1 << chunkBits
+)
+
+// arena holds texts that are never changed once they are written, so that strings may point at
+// them for as long as anybody wants.
+type arena struct {
+	chunks [][]byte
+	dead   int // bytes of texts that nobody refers to any more
+}
+
+func (a *arena) size() int { return len(a.chunks) * chunkSize }
+
+func (a *arena) put(s string) span {
+	if s == "" {
+		return 0
+	}
+	last := len(a.chunks) - 1
+	if last < 0 || len(a.chunks[last])+len(s) > chunkSize {
+		a.chunks = append(a.chunks, make([]byte, 0, chunkSize))
+		last++
+	}
+	at := len(a.chunks[last])
+	a.chunks[last] = append(a.chunks[last], s...)
+	return uint32(last)<<chunkBits | uint32(at) //nolint:gosec // 65,536 chunks of 64 KiB: 4 GiB of names
+}
+
+func (a *arena) text(at span, length int) string {
+	if length == 0 {
+		return ""
+	}
+	chunk := a.chunks[at>>chunkBits]
+	return unsafe.String(&chunk[at&(chunkSize-1)], length) //nolint:gosec // audited: what is written stays as it is
+}
