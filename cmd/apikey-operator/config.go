@@ -155,18 +155,22 @@ func (c *ServerConfig) validate() error {
 			return fmt.Errorf("%s: want host:port: %w", name, err)
 		}
 	}
+	if c.MaxStaleness.Duration < 0 {
+		return errors.New("maxStaleness: want a duration like 1h, or 0 for ever")
+	}
+	if p := c.TokenReview.UsernamePrefix; p != nil && strings.HasPrefix(*p, "system:") {
+		return errors.New("tokenReview.usernamePrefix: must not start with system:, which Kubernetes keeps for itself")
+	}
+	return c.readProxies()
+}
+
+func (c *ServerConfig) readProxies() error {
 	for i, text := range c.TrustedProxies {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {
 			return fmt.Errorf("trustedProxies[%d]: want a network like 10.0.0.0/8: %w", i, err)
 		}
 		c.proxies = append(c.proxies, network.Masked())
-	}
-	if c.MaxStaleness.Duration < 0 {
-		return errors.New("maxStaleness: want a duration like 1h, or 0 for ever")
-	}
-	if p := c.TokenReview.UsernamePrefix; p != nil && strings.HasPrefix(*p, "system:") {
-		return errors.New("tokenReview.usernamePrefix: must not start with system:, which Kubernetes keeps for itself")
 	}
 	return nil
 }

@@ -87,11 +87,14 @@ func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial,
 		}
 		return p, Denial{Code: code, Reason: reason.String()}, nil
 	}
-	// The API server refuses such names too; a wrong answer here could be cluster-admin.
-	if p.Role == NoRole || reserved(p.Account.ID) || reserved(p.Account.Username) || reserved(p.Tenant) {
+	if p.Role == NoRole || p.reserved() {
 		return p, Denial{Code: InvalidToken, Reason: "reserved"}, nil
 	}
 	return p, Denial{}, nil
 }
 
-func reserved(name string) bool { return strings.HasPrefix(name, "system:") }
+// reserved reports whether a name is one that Kubernetes keeps for itself. The API server refuses
+// such names too; a wrong answer here could be cluster-admin.
+func (p *Principal) reserved() bool {
+	return strings.HasPrefix(p.Account.ID, "system:") || strings.HasPrefix(p.Account.Username, "system:") || strings.HasPrefix(p.Tenant, "system:")
+}

@@ -202,7 +202,7 @@ func (r *Ring) replace(records func(yield func(record) bool)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for n := range r.spaces {
-		r.spaces[n].keys = counts[uint32(n)] //nolint:gosec // a number of a Namespace
+		r.spaces[n].keys = counts[uint32(n)]
 	}
 	r.slab, r.keysListed = fresh, true
 }
@@ -259,7 +259,7 @@ func seconds(t time.Time) uint32 {
 	if t.IsZero() {
 		return 0
 	}
-	return uint32(max(1, min(t.Unix(), math.MaxUint32))) //nolint:gosec // bounded
+	return uint32(max(1, min(t.Unix(), math.MaxUint32)))
 }
 
 func instant(s uint32) time.Time {

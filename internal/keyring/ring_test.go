@@ -5,6 +5,8 @@ package keyring
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
 
@@ -208,4 +211,78 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
+}
+
+// TestTheSlabAgreesWithAMap adds, changes and removes keys at random, with names and digests that
+// collide, and compares with the obvious.
+func TestTheSlabAgreesWithAMap(t *testing.T) {
+	draw := rand.New(rand.NewPCG(1, 2))
+	r, want := ring(t), map[string]*v1alpha1.ApiKey{}
+	for step := range 20_000 {
+		ns, name, token := []string{"prod", "dev", "lone"}[draw.IntN(3)], fmt.Sprint("k", draw.IntN(60)), fmt.Sprint("t", draw.IntN(90))
+		o := object(ns, name, token, time.Duration(draw.IntN(5))*time.Hour, draw.IntN(2) == 0)
+		o.UID = types.UID(fmt.Sprint("uid", step))
+		if draw.IntN(3) == 0 {
+			o.Spec.Owner = &v1alpha1.Owner{ID: fmt.Sprint(step), Username: strings.Repeat("u", 100)}
+		}
+		switch draw.IntN(3) {
+		case 0:
+			must(t, keyStore{r}.Delete(o))
+			delete(want, ns+"/"+name)
+		default:
+			must(t, keyStore{r}.Add(o))
+			want[ns+"/"+name] = o
+		}
+		if draw.IntN(500) == 0 {
+			var list []any
+			for _, o := range want {
+				list = append(list, o)
+			}
+			must(t, keyStore{r}.Replace(list, ""))
+		}
+		if step%20 == 0 {
+			agree(t, r, want)
+		}
+	}
+	if r.slab.names.size() > 8<<20 {
+		t.Errorf("%d bytes of names for %d keys: what is gone is kept", r.slab.names.size(), len(want))
+	}
+}
+
+// agree compares every digest's holder with the obvious.
+func agree(t *testing.T, r *Ring, want map[string]*v1alpha1.ApiKey) {
+	t.Helper()
+	best := map[apikey.Digest]*v1alpha1.ApiKey{}
+	for _, o := range want {
+		d := kube.Credentials(o)[0].Digest
+		uid := func(o *v1alpha1.ApiKey) apikey.Claim {
+			c := kube.Claim(o)
+			id := uuid.NewSHA1(uuid.Nil, []byte(o.UID))
+			c.UID = string(id[:])
+			return c
+		}
+		if was := best[d]; was == nil || uid(o).Precedes(uid(was)) {
+			best[d] = o
+		}
+	}
+	for i := range 90 {
+		d := apikey.DigestOf(fmt.Sprint("t", i))
+		found, ok, err := r.Lookup(d)
+		must(t, err)
+		o := best[d]
+		if ok != (o != nil) || ok && (found.Principal.Key.String() != o.Namespace+"/"+o.Name || o.Spec.Owner != nil && found.Principal.Account != (authn.Account{ID: o.Spec.Owner.ID, Username: o.Spec.Owner.Username})) {
+			t.Fatalf("%s: found %v %+v, want %v", d.ID(), ok, found.Principal, o)
+		}
+	}
+	if keys, _ := r.Size(); keys != len(want) {
+		t.Fatalf("%d keys, want %d", keys, len(want))
+	}
+}
+
+func TestALookUpDoesNotAllocate(t *testing.T) {
+	r := ring(t, object("prod", "a", "t", 0, false))
+	d := apikey.DigestOf("t")
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = r.Lookup(d) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

@@ -3,7 +3,7 @@
 package keyring
 
 import (
-	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
 	"unsafe"
@@ -67,10 +67,9 @@ func newSlab() *slab {
 func (s *slab) hashName(space uint32, name string) uint32 {
 	var h maphash.Hash
 	h.SetSeed(s.seed)
-	_ = h.WriteByte(byte(space))
-	_ = h.WriteByte(byte(space >> 8))
-	_ = h.WriteByte(byte(space >> 16))
-	_ = h.WriteByte(byte(space >> 24))
+	var number [4]byte
+	binary.LittleEndian.PutUint32(number[:], space)
+	_, _ = h.Write(number[:])
 	_, _ = h.WriteString(name)
 	return uint32(h.Sum64()) //nolint:gosec // a part of a hash is a hash
 }
@@ -107,16 +106,13 @@ func (s *slab) holder(prefix *[16]byte) ref {
 	}
 }
 
-// claimOf returns what decides between claims to one digest.
-func (s *slab) precedes(a, b ref) bool {
-	x, y := s.keys.at(s.creds.at(a).key), s.keys.at(s.creds.at(b).key)
-	switch {
-	case x.minted != y.minted:
-		return x.minted
-	case x.created != y.created:
-		return x.created < y.created
-	}
-	return bytes.Compare(x.uid[:], y.uid[:]) < 0
+// precedes reports whether the first of two credentials has the better claim to their digest.
+func (s *slab) precedes(a, b ref) bool { return s.claim(a).Precedes(s.claim(b)) }
+
+// claim returns the claim of a credential. The bytes of a UID are in the order of its text.
+func (s *slab) claim(one ref) apikey.Claim {
+	k := s.keys.at(s.creds.at(one).key)
+	return apikey.Claim{Minted: k.minted, Created: instant(k.created), UID: string(k.uid[:])}
 }
 
 // put adds a key that is not there.
@@ -201,7 +197,7 @@ func (s *slab) tidied() (*arena, []keyRecord) {
 	}
 	fresh, moved := &arena{}, make([]keyRecord, s.keys.length())
 	for i := range moved {
-		k := s.keys.at(ref(i + 1)) //nolint:gosec // bounded by the number of keys
+		k := s.keys.at(ref(i + 1))
 		moved[i].name = fresh.put(s.nameOf(k))
 		moved[i].account = fresh.put(s.names.text(k.account, int(k.idLen)+int(k.userLen)))
 	}
@@ -211,7 +207,7 @@ func (s *slab) tidied() (*arena, []keyRecord) {
 // tidy puts the texts where tidied has put them.
 func (s *slab) tidy(fresh *arena, moved []keyRecord) {
 	for i := range moved {
-		k := s.keys.at(ref(i + 1)) //nolint:gosec // likewise
+		k := s.keys.at(ref(i + 1))
 		k.name, k.account = moved[i].name, moved[i].account
 	}
 	s.names = *fresh
@@ -244,7 +240,7 @@ func (s *slab) networksRef(v []netip.Prefix) uint32 {
 	return r
 }
 
-func short(s string) uint8 { return uint8(min(len(s), 255)) } //nolint:gosec // the CRD bounds names by 253
+func short(s string) uint8 { return uint8(min(len(s), 255)) }
 
 // pages are records in pages of a fixed size, so that growing copies none and wastes little.
 type pages[T any] struct {

@@ -207,6 +207,22 @@ func TestBadInputIsRefusedWithTheRightStatus(t *testing.T) {
 	}
 }
 
+func TestIntrospectionTellsOfItsOwnTenantOnly(t *testing.T) {
+	caller := authn.Principal{Role: authn.Member, Tenant: "acme", Method: authn.APIKey}
+	for tenant, want := range map[string]string{"acme": `"active":true`, "globex": `{"active":false}`} {
+		s := loosely(t, func(o *Options) {
+			o.Verifier.Keys = loose{authn.Principal{Role: authn.Member, Tenant: tenant, Method: authn.APIKey, Account: authn.Account{ID: "1", Username: "a"}}}
+		})
+		r := httptest.NewRequest(http.MethodPost, "/oauth2/introspect", strings.NewReader("token=good"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		s.introspect(w, r, caller)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), want) || want[0] == '{' && w.Body.String() != want {
+			t.Errorf("%s: %d %s", tenant, w.Code, w.Body)
+		}
+	}
+}
+
 func TestAReviewWantsTheCertificateOfTheAPIServerWhenToldTo(t *testing.T) {
 	h := loosely(t, func(o *Options) { o.ReviewersNeedCertificate = true }).Handler()
 	for chains, want := range map[int]int{0: 403, 1: 200} {

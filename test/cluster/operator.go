@@ -287,10 +287,16 @@ func (p *Process) Pause() (release func()) {
 
 // failed returns why a process that never came up ended, from its last line.
 func (p *Process) failed() error {
+	p.mu.Lock()
+	first := p.starts == 1
+	p.mu.Unlock()
 	select {
 	case <-p.running():
 	default:
 		return nil
+	}
+	if !first {
+		return nil // it is started again
 	}
 	text, err := os.ReadFile(p.LogFile)
 	if err != nil {

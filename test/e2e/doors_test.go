@@ -68,7 +68,7 @@ func forwardAuthDoor(token string) seen {
 	for _, h := range []string{"X-Auth-Id", "X-Auth-User", "X-Auth-Role", "X-Auth-Tenant", "X-Auth-Scopes", "X-Auth-Key", "X-Auth-Method"} {
 		Expect(resp.Header).To(HaveKey(h))
 	}
-	if resp.StatusCode != 200 {
+	if resp.StatusCode != http.StatusOK {
 		return denialOf(string(body))
 	}
 	return seen{user: resp.Header.Get("X-Auth-User"), role: resp.Header.Get("X-Auth-Role")}

@@ -97,7 +97,7 @@ func (application) IsScopeAllowed(string) bool           { return true }
 func (application) IDTokenUserinfoClaimsAssertion() bool { return true }
 func (application) ClockSkew() time.Duration             { return 0 }
 
-func (application) RestrictAdditionalIdTokenScopes() func([]string) []string {
+func (application) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive,staticcheck // the name is the interface's
 	return func(s []string) []string { return s }
 }
 

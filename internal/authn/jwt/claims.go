@@ -39,7 +39,7 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
 		}
 		if !printable(text) || strings.HasPrefix(text, "system:") {
-			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, not starting with system:", f.name, maxName)
+			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, and no name of system", f.name, maxName)
 		}
 		*f.to = text
 	}
@@ -117,11 +117,11 @@ func (m *Mappings) scopes(claims map[string]any) (out []string, limited bool, er
 		if err != nil {
 			return nil, true, fmt.Errorf("evaluate: %w", err)
 		}
-		list, err := v.ConvertToNative(reflect.TypeFor[[]string]())
+		native, err := v.ConvertToNative(reflect.TypeFor[[]string]())
 		if err != nil {
 			return nil, true, errors.New("the expression returns no list of strings")
 		}
-		out, _ = list.([]string)
+		out, _ = native.([]string)
 		return checked(out)
 	}
 	names := []string{"permissions", "scope"}
@@ -129,28 +129,38 @@ func (m *Mappings) scopes(claims map[string]any) (out []string, limited bool, er
 		names = []string{m.Scopes.Claim}
 	}
 	for _, name := range names {
-		switch v := claims[name].(type) {
-		case nil:
+		if claims[name] == nil {
 			continue
-		case string: // separated by spaces (RFC 8693, section 4.2)
-			out = append(out, strings.Fields(v)...)
-		case []any:
-			for _, one := range v {
-				text, ok := one.(string)
-				if !ok {
-					return nil, true, fmt.Errorf("claim %s is no list of strings", name)
-				}
-				out = append(out, text)
-			}
-		default:
-			return nil, true, fmt.Errorf("claim %s is neither a string nor a list", name)
 		}
-		limited = true
+		some, err := list(claims[name])
+		if err != nil {
+			return nil, true, fmt.Errorf("claim %s %w", name, err)
+		}
+		out, limited = append(out, some...), true
 	}
 	if !limited {
 		return nil, false, nil
 	}
 	return checked(out)
+}
+
+// list reads a claim that is a list of strings, or a string of several separated by spaces (RFC 8693,
+// section 4.2).
+func list(claim any) (out []string, err error) {
+	switch v := claim.(type) {
+	case string:
+		return strings.Fields(v), nil
+	case []any:
+		for _, one := range v {
+			text, ok := one.(string)
+			if !ok {
+				return nil, errors.New("is no list of strings")
+			}
+			out = append(out, text)
+		}
+		return out, nil
+	}
+	return nil, errors.New("is neither a string nor a list")
 }
 
 // checked refuses scopes that would be read as two, or could not travel in a header.

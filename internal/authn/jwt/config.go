@@ -149,6 +149,10 @@ func (c *Config) complete() error {
 			return wrong(err, "claimMappings", f.name, "expression")
 		}
 	}
+	return c.completeRules()
+}
+
+func (c *Config) completeRules() error {
 	for i := range c.ClaimValidationRules {
 		r := &c.ClaimValidationRules[i]
 		if (r.Claim == "") == (r.Expression == "") {

@@ -31,35 +31,44 @@ func Looks(presented string) bool {
 // errMalformed is all that is said of a token that is not exactly as the standards have it.
 var errMalformed = errors.New("malformed")
 
-// inspect reads the header of a token and refuses any ambiguity: another reader must not see
-// another token. The signature is not looked at.
-func inspect(token string) (header, error) {
-	if len(token) > MaxBytes {
-		return header{}, errMalformed
-	}
+// inspect reads the header and the issuer of a token and refuses any ambiguity: another reader must
+// not see another token. The signature is not looked at.
+func inspect(token string) (h header, issuer string, err error) {
 	segments := strings.Split(token, ".")
 	if len(segments) != 3 {
-		return header{}, errMalformed
+		return header{}, "", errMalformed
 	}
 	var decoded [3][]byte
-	for i, s := range segments {
-		// The library skips line breaks inside a segment.
-		if s == "" || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" || strings.ContainsAny(s, "\r\n") {
-			return header{}, errMalformed
-		}
-		var err error
-		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(s); err != nil {
-			return header{}, errMalformed
+	for i, segment := range segments {
+		if decoded[i], err = decode(segment); err != nil {
+			return header{}, "", err
 		}
 	}
 	head, err := object(decoded[0])
 	if err != nil {
-		return header{}, err
+		return header{}, "", err
 	}
-	if _, err := object(decoded[1]); err != nil {
-		return header{}, err
+	claims, err := object(decoded[1])
+	if err != nil {
+		return header{}, "", err
 	}
-	return readHeader(head)
+	issuer, _ = claims["iss"].(string)
+	h, err = readHeader(head)
+	return h, issuer, err
+}
+
+// decode reads a segment: base64url without padding, and nothing else. The library would skip line
+// breaks.
+func decode(segment string) ([]byte, error) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	if segment == "" || strings.ContainsFunc(segment, func(r rune) bool { return !strings.ContainsRune(alphabet, r) }) {
+		return nil, errMalformed
+	}
+	out, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+	if err != nil {
+		return nil, errMalformed
+	}
+	return out, nil
 }
 
 func readHeader(head map[string]any) (header, error) {

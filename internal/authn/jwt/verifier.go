@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/MicahParks/jwkset"
 	golangjwt "github.com/golang-jwt/jwt/v5"
 
 	"github.com/kaana/apikey-operator/internal/authn"
@@ -101,38 +102,32 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	if p, ok := v.recall(digest); ok {
 		return p, authn.Denial{}, nil
 	}
-	h, err := inspect(token)
+	h, issuer, err := inspect(token)
 	if err != nil {
 		return refused("malformed")
 	}
-	var found *trusted
+	found := v.issuers[issuer]
+	switch {
+	case found == nil:
+		return refused("issuer")
+	case !slices.Contains(found.Issuer.Algorithms, h.algorithm):
+		return refused("algorithm")
+	}
 	var generation uint64
 	var undecided error
 	claims := golangjwt.MapClaims{}
-	_, _, err = golangjwt.NewParser().ParseUnverified(token, claims)
-	if err != nil {
-		return refused("malformed")
-	}
-	issuer, _ := claims["iss"].(string)
-	if found = v.issuers[issuer]; found == nil {
-		return refused("issuer")
-	}
-	if !slices.Contains(found.Issuer.Algorithms, h.algorithm) {
-		return refused("algorithm")
-	}
-	claims = golangjwt.MapClaims{}
 	_, err = found.parser.ParseWithClaims(token, claims, func(*golangjwt.Token) (any, error) {
 		key, at, ok, err := found.keys.find(h.keyID)
 		generation, undecided = at, err
-		if !ok || key.Marshal().ALG != "" && key.Marshal().ALG.String() != h.algorithm {
+		if !ok {
 			return nil, errKey
 		}
-		return key.Key(), nil
+		return h.keyFor(key)
 	})
-	if undecided != nil {
+	switch {
+	case undecided != nil:
 		return authn.Principal{}, authn.Denial{}, fmt.Errorf("%w: %w", authn.ErrUndecided, undecided)
-	}
-	if err != nil {
+	case err != nil:
 		return denied(err)
 	}
 	p, err := found.subject(claims)
@@ -143,6 +138,14 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	p.Issued = when(claims.GetIssuedAt())
 	v.remember(digest, verified{principal: p, issuer: found, generation: generation})
 	return p, authn.Denial{}, nil
+}
+
+// keyFor returns the public key, unless it is for another algorithm.
+func (h header) keyFor(key jwkset.JWK) (any, error) {
+	if alg := key.Marshal().ALG; alg != "" && alg.String() != h.algorithm {
+		return nil, errKey
+	}
+	return key.Key(), nil
 }
 
 var errKey = errors.New("no key of that id and algorithm")
