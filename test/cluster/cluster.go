@@ -8,6 +8,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,10 +50,12 @@ type Cluster struct {
 
 	options Options
 	ports   ports
-	cert    Certificate // of the operator's server
-	env     *envtest.Environment
-	manager *exec.Cmd
-	logs    []*os.File
+
+	adminToken string
+	cert       Certificate // of the operator's server
+	env        *envtest.Environment
+	manager    *exec.Cmd
+	logs       []*os.File
 }
 
 // Root returns the root of the repository, found from a test's own folder upwards.
@@ -124,6 +127,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 		return nil, err
 	}
 	server.Configure().Append("authentication-token-webhook-config-file", filepath.Join(o.State, reviewConfig)).
+		Append("token-auth-file", filepath.Join(o.State, tokenFile)).
 		Append("authentication-token-webhook-version", "v1").Append("authentication-token-webhook-cache-ttl", "10s")
 	config, err := c.env.Start()
 	if err != nil {
@@ -131,8 +135,8 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 	}
 	c.Config = config
 	c.Kubeconfig = filepath.Join(o.State, "admin.kubeconfig")
-	if err := os.WriteFile(c.Kubeconfig, c.env.KubeConfig, 0o600); err != nil {
-		return nil, fmt.Errorf("write kubeconfig: %w", err)
+	if err := c.writeKubeconfig(c.Kubeconfig, c.adminToken); err != nil {
+		return nil, err
 	}
 	return c, c.startManager(ctx)
 }
@@ -140,7 +144,10 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 // ports are the addresses of what StartOperator starts.
 type ports struct{ server, serverMetrics, extAuthz, probes, controllerMetrics, admission, issuer string }
 
-const reviewConfig = "tokenreview.kubeconfig"
+const (
+	reviewConfig = "tokenreview.kubeconfig"
+	tokenFile    = "tokens.csv"
+)
 
 // prepare makes what the API server must know of the operator's server before either runs: where it
 // is, and by which CA to trust it.
@@ -157,6 +164,11 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	var err error
 	if c.cert, err = NewCertificate(c.options.State); err != nil {
 		return err
+	}
+	// The administrator has a token, no certificate: a certificate would win over kubectl --token.
+	c.adminToken = rand.Text()
+	if err := os.WriteFile(filepath.Join(c.options.State, tokenFile), []byte(c.adminToken+`,admin,admin,"system:masters"`+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", tokenFile, err)
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters["kaana"] = &clientcmdapi.Cluster{Server: "https://" + c.ports.server + "/webhook/tokenreview", CertificateAuthority: c.cert.CAFile}
@@ -279,18 +291,23 @@ func (c *Cluster) AccountKubeconfig(ctx context.Context, namespace, name string)
 	if err != nil {
 		return "", fmt.Errorf("request token of ServiceAccount %s/%s: %w", namespace, name, err)
 	}
+	file := filepath.Join(c.options.State, name+".kubeconfig")
+	return file, c.writeKubeconfig(file, token.Status.Token)
+}
+
+// writeKubeconfig writes a kubeconfig for the holder of a token.
+func (c *Cluster) writeKubeconfig(file, token string) error {
 	server := c.Config.Host
 	if !strings.Contains(server, "://") {
 		server = "https://" + server
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters["local"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: c.Config.CAData}
-	config.AuthInfos["local"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.AuthInfos["local"] = &clientcmdapi.AuthInfo{Token: token}
 	config.Contexts["local"] = &clientcmdapi.Context{Cluster: "local", AuthInfo: "local"}
 	config.CurrentContext = "local"
-	file := filepath.Join(c.options.State, name+".kubeconfig")
 	if err := clientcmd.WriteToFile(*config, file); err != nil {
-		return "", fmt.Errorf("write kubeconfig: %w", err)
+		return fmt.Errorf("write kubeconfig: %w", err)
 	}
-	return file, nil
+	return nil
 }
