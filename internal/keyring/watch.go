@@ -5,6 +5,7 @@ package keyring
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,6 +78,19 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 	})
 	wg.Wait()
 	return nil
+}
+
+// Load takes whole lists in place of watching: ApiKeys, and tenants by Namespace. It is for tools
+// without a cluster, like hack/bench.
+func (r *Ring) Load(keys iter.Seq[*v1alpha1.ApiKey], tenants map[string]string) {
+	r.replaceSpaces(tenants)
+	r.replace(func(yield func(record) bool) {
+		for o := range keys {
+			if !yield(read(o)) {
+				return
+			}
+		}
+	})
 }
 
 const watchedKeys, watchedSpaces = "apikeys", "namespaces"

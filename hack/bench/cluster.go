@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/controller"
+	"github.com/kaana/apikey-operator/internal/keyring"
+	"github.com/kaana/apikey-operator/test/cluster"
+)
+
+const (
+	items   = 1000
+	workers = 10
+	group   = "bench.kaana.com/group"
+)
+
+// field is a control plane with a client that has the controller's permissions, and one with all.
+type field struct {
+	config *rest.Config
+	admin  client.Client
+	writer client.Client
+	scheme *runtime.Scheme
+}
+
+// clusterRows compares the controller with bare writes on a real control plane, and measures
+// revocations.
+func clusterRows() (failed error) {
+	ctx := context.Background()
+	ctrl.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+	state, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(state) }()
+	c, err := cluster.StartForTest(ctx, state)
+	if err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, c.Stop()) }()
+	f := field{config: rest.CopyConfig(c.Config), scheme: runtime.NewScheme()}
+	if err := errors.Join(clientgoscheme.AddToScheme(f.scheme), v1alpha1.AddToScheme(f.scheme)); err != nil {
+		return err
+	}
+	f.config.QPS = -1
+	if f.admin, err = client.New(f.config, client.Options{Scheme: f.scheme}); err != nil {
+		return err
+	}
+	account := rest.CopyConfig(f.config)
+	account.Impersonate.UserName = "system:serviceaccount:apikey-system:apikey-operator-controller"
+	if f.writer, err = client.New(account, client.Options{Scheme: f.scheme}); err != nil {
+		return err
+	}
+	if err := f.create(ctx, "ours", items); err != nil {
+		return err
+	}
+	if err := f.create(ctx, "bare", 2*items); err != nil {
+		return err
+	}
+	fmt.Printf("\n%-48s %10s %10s %7s %7s\n", "on a real control plane, both cores shared", "bare /s", "ours /s", "ratio", "budget")
+	issue := func() error { return nil }
+	if err := f.row(ctx, "ApiKey → Secret → status, 10 workers", account, 0, issue, func(o *v1alpha1.ApiKey) bool { return o.Status.SecretName != "" }); err != nil {
+		return err
+	}
+	rotate := func() error {
+		return f.each(ctx, "ours", 0, items, func(o *v1alpha1.ApiKey) error {
+			o.Annotations = map[string]string{kube.RotateAnnotation: "now"}
+			return f.admin.Update(ctx, o)
+		})
+	}
+	rotated := func(o *v1alpha1.ApiKey) bool {
+		return o.Status.LastHandledRotateRequest == "now" && len(o.Status.Credentials) == 2 && o.Status.Credentials[1].Phase == v1alpha1.CredentialCurrent
+	}
+	if err := f.row(ctx, "1,000 rotations, 10 workers", account, items, rotate, rotated); err != nil {
+		return err
+	}
+	return f.revocations(ctx)
+}
+
+// create makes ApiKeys of a group.
+func (f *field) create(ctx context.Context, name string, n int) error {
+	if err := f.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+		return err
+	}
+	return parallel(n, func(i int) error {
+		return f.admin.Create(ctx, &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: fmt.Sprint("key-", i), Labels: map[string]string{group: name}}})
+	})
+}
+
+// each does something to some ApiKeys of a group, ten at a time.
+func (f *field) each(ctx context.Context, name string, from, to int, do func(*v1alpha1.ApiKey) error) error {
+	return parallel(to-from, func(i int) error {
+		var o v1alpha1.ApiKey
+		if err := f.admin.Get(ctx, client.ObjectKey{Namespace: name, Name: fmt.Sprint("key-", from+i)}, &o); err != nil {
+			return err
+		}
+		return do(&o)
+	})
+}
+
+func parallel(n int, do func(i int) error) error {
+	todo, errs := make(chan int), make(chan error, workers)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range todo {
+				if err := do(i); err != nil {
+					select {
+					case errs <- err:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for i := range n {
+		todo <- i
+	}
+	close(todo)
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// row compares the bare writes for some keys with what the controller takes for as many, from its
+// start with full caches until the last is done.
+func (f *field) row(ctx context.Context, name string, account *rest.Config, from int, prepare func() error, done func(*v1alpha1.ApiKey) bool) error {
+	bare, err := f.bareWrites(ctx, from)
+	if err != nil {
+		return err
+	}
+	if err := prepare(); err != nil {
+		return err
+	}
+	took, err := f.controller(ctx, account, done)
+	if err != nil {
+		return err
+	}
+	floor, ours := items/bare.Seconds(), items/took.Seconds()
+	verdict := "ok"
+	if ours/floor < 0.70 {
+		verdict = "BEYOND"
+	}
+	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f  %s\n", name, floor, ours, ours/floor, 0.70, verdict)
+	return nil
+}
+
+// bareWrites does what a token takes, without deciding anything: record, deliver, record.
+func (f *field) bareWrites(ctx context.Context, from int) (time.Duration, error) {
+	list := make([]v1alpha1.ApiKey, items)
+	for i := range list {
+		if err := f.admin.Get(ctx, client.ObjectKey{Namespace: "bare", Name: fmt.Sprint("key-", from+i)}, &list[i]); err != nil {
+			return 0, err
+		}
+	}
+	begin := time.Now()
+	err := parallel(items, func(i int) error {
+		o := &list[i]
+		d := apikey.DigestOf(strconv.Itoa(from + i))
+		o.Status.Credentials = []v1alpha1.Credential{{ID: d.ID(), SHA256: d.String(), Phase: v1alpha1.CredentialPending, IssuedAt: metav1.Now()}}
+		if err := f.writer.Status().Update(ctx, o); err != nil {
+			return err
+		}
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "bare", Name: o.Name, Labels: map[string]string{"bench": "x"},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(o, v1alpha1.GroupVersion.WithKind("ApiKey"))}}, Data: map[string][]byte{"token": []byte("0123456789012345678901234567890123456789012345678901234")}}
+		secret.OwnerReferences[0].BlockOwnerDeletion = nil
+		if err := f.writer.Create(ctx, secret); err != nil {
+			return err
+		}
+		o.Status.Credentials[0].Phase = v1alpha1.CredentialCurrent
+		return f.writer.Status().Update(ctx, o)
+	})
+	return time.Since(begin), err
+}
+
+// controller runs the controller until every ApiKey of ours is done.
+func (f *field) controller(ctx context.Context, account *rest.Config, done func(*v1alpha1.ApiKey) bool) (time.Duration, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched, err := controller.Watched()
+	if err != nil {
+		return 0, err
+	}
+	watched[&v1alpha1.ApiKey{}] = cache.ByObject{Label: labels.SelectorFromSet(labels.Set{group: "ours"})}
+	again := true
+	mgr, err := ctrl.NewManager(account, ctrl.Options{Scheme: f.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: watched},
+		Controller: ctrlconfig.Controller{SkipNameValidation: &again}})
+	if err != nil {
+		return 0, err
+	}
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	if err != nil {
+		return 0, err
+	}
+	r := &controller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("bench"), Format: format, Entropy: rand.Reader,
+		Now: time.Now, Started: time.Now(), RequirePolicies: true}
+	if err := r.SetupWithManager(ctx, mgr, workers); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	begin := time.Now()
+	go func() { ended <- mgr.Start(ctx) }()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return 0, <-ended
+	}
+	for {
+		var list v1alpha1.ApiKeyList
+		if err := mgr.GetClient().List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+			return 0, err
+		}
+		left := 0
+		for i := range list.Items {
+			if !done(&list.Items[i]) {
+				left++
+			}
+		}
+		if left == 0 && len(list.Items) == items {
+			took := time.Since(begin)
+			cancel()
+			return took, <-ended
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// revocations measures how long a key is accepted after the API server has answered its revocation.
+func (f *field) revocations(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ring := keyring.New(0)
+	go func() { _ = ring.Watch(ctx, f.config) }()
+	for !ring.Ready() {
+		time.Sleep(time.Millisecond)
+	}
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	if err != nil {
+		return err
+	}
+	v := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
+	var took []time.Duration
+	for i := range 200 {
+		at := client.ObjectKey{Namespace: "ours", Name: fmt.Sprint("key-", i)}
+		var s corev1.Secret
+		if err := f.admin.Get(ctx, at, &s); err != nil {
+			return err
+		}
+		token := string(s.Data["token"])
+		accepted := func() bool {
+			_, denial, err := v.Verify(token, netip.Addr{})
+			return err == nil && !denial.Denied()
+		}
+		if !accepted() {
+			return errors.New("a live key is refused")
+		}
+		o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: at.Namespace, Name: at.Name}}
+		if err := f.admin.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"state":"Revoked"}}`))); err != nil {
+			return err
+		}
+		begin := time.Now()
+		for accepted() {
+			time.Sleep(10 * time.Microsecond)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	p99 := took[len(took)*99/100]
+	verdict := "ok"
+	if p99 > 3*time.Millisecond {
+		verdict = "BEYOND"
+	}
+	fmt.Printf("%-48s %10v %10v %15s  %s\n", "revocation: reply → last 200, 3,000 keys, p50 p99", took[len(took)/2].Round(10*time.Microsecond), p99.Round(10*time.Microsecond), "≤ 3ms", verdict)
+	return nil
+}
