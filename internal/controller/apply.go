@@ -107,6 +107,7 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 		if err := r.Client.Status().Update(ctx, next); err != nil {
 			return fmt.Errorf("write status: %w", err)
 		}
+		r.seen.supersede(o)
 		*o = *next
 	}
 	v.Credentials, v.LastReason = plan.Credentials, reasonOf(o, conditionReady)

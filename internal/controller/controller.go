@@ -76,6 +76,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, fmt.Errorf("get ApiKey: %w", err)
 	}
+	if r.seen.superseded(&o) { // the cache has not seen our own last write yet, and wakes us when it does
+		return ctrl.Result{RequeueAfter: lostRace}, nil
+	}
 	now := r.Now().Truncate(time.Second) // the resolution of the API's timestamps
 	v, err := r.gather(ctx, &o)
 	if err != nil {

@@ -5,6 +5,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -248,8 +249,36 @@ func (r *Reconciler) namers(ctx context.Context, secret client.Object) []reconci
 // memory remembers what a Secret held at a resourceVersion, so that a Secret is read once and
 // not at every reconcile. It is an optimisation: losing it costs reads.
 type memory struct {
-	mu    sync.Mutex
-	known map[types.NamespacedName]recollection // by ApiKey
+	mu     sync.Mutex
+	known  map[types.NamespacedName]recollection // by ApiKey
+	former map[types.NamespacedName][]string     // resourceVersions that our own last writes have replaced
+}
+
+// formerVersions bounds how many are remembered of one ApiKey: more than a reconcile writes.
+const formerVersions = 4
+
+// supersede notes that o, as it is, has been replaced.
+func (m *memory) supersede(o *v1alpha1.ApiKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.former == nil {
+		m.former = map[types.NamespacedName][]string{}
+	}
+	at := client.ObjectKeyFromObject(o)
+	list := append(m.former[at], o.ResourceVersion)
+	m.former[at] = list[max(0, len(list)-formerVersions):]
+}
+
+// superseded reports whether o is known to have been replaced. Deciding on it would end in a conflict.
+func (m *memory) superseded(o *v1alpha1.ApiKey) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := client.ObjectKeyFromObject(o)
+	if slices.Contains(m.former[at], o.ResourceVersion) {
+		return true
+	}
+	delete(m.former, at)
+	return false
 }
 
 type recollection struct {
@@ -279,4 +308,5 @@ func (m *memory) forget(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, key)
+	delete(m.former, key)
 }

@@ -53,8 +53,6 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var noStore = []string{"no-store"}
-
 // requirements reads what a query demands. Anything that it cannot read is an error: a typo must not
 // open a door.
 func requirements(query string) ([]authn.Rule, error) {

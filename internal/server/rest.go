@@ -81,10 +81,29 @@ func writeUndecided(w http.ResponseWriter) {
 	writeJSON(w, http.StatusServiceUnavailable, unavailable)
 }
 
+// refusal is a denial as it is answered.
+type refusal struct {
+	status    int
+	body      []byte
+	challenge []string
+}
+
+// refusals are all denials, made once: strangers ask for many.
+var refusals = func() map[authn.Code]refusal {
+	out := map[authn.Code]refusal{}
+	for _, code := range []authn.Code{authn.MissingToken, authn.InvalidToken, authn.TokenExpired, authn.Forbidden} {
+		d := authn.Denial{Code: code}
+		body, _ := json.Marshal(failure{http.StatusText(d.Status()), d.Message(), string(code)}) // three strings
+		out[code] = refusal{d.Status(), body, []string{challenge(d)}}
+	}
+	return out
+}()
+
 // writeDenial answers with a denial.
 func writeDenial(w http.ResponseWriter, d authn.Denial) {
-	w.Header().Set("WWW-Authenticate", challenge(d))
-	writeError(w, d.Status(), http.StatusText(d.Status()), d.Message(), string(d.Code))
+	r := refusals[d.Code]
+	w.Header()["Www-Authenticate"] = r.challenge
+	writeBody(w, r.status, r.body)
 }
 
 // challenge is that of RFC 6750, section 3: without an error when there was no credential to be
@@ -111,10 +130,19 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	if err != nil { // a programming error; nothing of it may reach the client
 		status, b = http.StatusInternalServerError, []byte(`{"error":"Internal Server Error","message":"Something went wrong","code":"internal"}`)
 	}
+	writeBody(w, status, b)
+}
+
+var (
+	noStore = []string{"no-store"}
+	isJSON  = []string{"application/json"}
+	noSniff = []string{"nosniff"}
+)
+
+// writeBody answers with a body of JSON that no cache may keep.
+func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = isJSON, noStore, noSniff
 	w.WriteHeader(status)
-	_, _ = w.Write(b)
+	_, _ = w.Write(body)
 }
