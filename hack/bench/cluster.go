@@ -67,23 +67,11 @@ func clusterRows() (failed error) {
 		return err
 	}
 	defer func() { failed = errors.Join(failed, c.Stop()) }()
-	f := field{config: rest.CopyConfig(c.Config), scheme: runtime.NewScheme()}
-	if err := errors.Join(clientgoscheme.AddToScheme(f.scheme), v1alpha1.AddToScheme(f.scheme)); err != nil {
+	f, account, err := newField(c.Config)
+	if err != nil {
 		return err
 	}
-	f.config.QPS = -1
-	if f.admin, err = client.New(f.config, client.Options{Scheme: f.scheme}); err != nil {
-		return err
-	}
-	account := rest.CopyConfig(f.config)
-	account.Impersonate.UserName = "system:serviceaccount:apikey-system:apikey-operator-controller"
-	if f.writer, err = client.New(account, client.Options{Scheme: f.scheme}); err != nil {
-		return err
-	}
-	if err := f.create(ctx, "ours", items); err != nil {
-		return err
-	}
-	if err := f.create(ctx, "bare", 2*items); err != nil {
+	if err := errors.Join(f.create(ctx, "ours", items), f.create(ctx, "bare", 2*items)); err != nil {
 		return err
 	}
 	fmt.Printf("\n%-48s %10s %10s %7s %7s\n", "on a real control plane, both cores shared", "bare /s", "ours /s", "ratio", "budget")
@@ -104,6 +92,23 @@ func clusterRows() (failed error) {
 		return err
 	}
 	return f.revocations(ctx)
+}
+
+// newField returns the field of a control plane, and the configuration of the controller's account.
+func newField(admin *rest.Config) (*field, *rest.Config, error) {
+	f := &field{config: rest.CopyConfig(admin), scheme: runtime.NewScheme()}
+	if err := errors.Join(clientgoscheme.AddToScheme(f.scheme), v1alpha1.AddToScheme(f.scheme)); err != nil {
+		return nil, nil, err
+	}
+	f.config.QPS = -1
+	account := rest.CopyConfig(f.config)
+	account.Impersonate.UserName = "system:serviceaccount:apikey-system:apikey-operator-controller"
+	var err error
+	if f.admin, err = client.New(f.config, client.Options{Scheme: f.scheme}); err != nil {
+		return nil, nil, err
+	}
+	f.writer, err = client.New(account, client.Options{Scheme: f.scheme})
+	return f, account, err
 }
 
 // create makes ApiKeys of a group.
@@ -236,21 +241,29 @@ func (f *field) controller(ctx context.Context, account *rest.Config, done func(
 	if !mgr.GetCache().WaitForCacheSync(ctx) {
 		return 0, <-ended
 	}
+	if err := await(ctx, mgr.GetClient(), done); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	cancel()
+	return took, <-ended
+}
+
+// await waits until every ApiKey of ours is done.
+func await(ctx context.Context, c client.Reader, done func(*v1alpha1.ApiKey) bool) error {
 	for {
 		var list v1alpha1.ApiKeyList
-		if err := mgr.GetClient().List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-			return 0, err
+		if err := c.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+			return err
 		}
-		left := 0
+		left := items
 		for i := range list.Items {
-			if !done(&list.Items[i]) {
-				left++
+			if done(&list.Items[i]) {
+				left--
 			}
 		}
-		if left == 0 && len(list.Items) == items {
-			took := time.Since(begin)
-			cancel()
-			return took, <-ended
+		if left == 0 {
+			return nil
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -41,36 +41,11 @@ func generate(what, address string, keys int) error {
 			return err
 		}
 	}
-	type result struct {
-		took []time.Duration
-		bad  int64
-	}
 	results := make([]result, connections)
 	begin := time.Now()
-	from, to := begin.Add(warmUp), begin.Add(warmUp+*window)
 	var wg sync.WaitGroup
 	for c := range connections {
-		wg.Go(func() {
-			one, err := ask()
-			if err != nil {
-				results[c].bad++
-				return
-			}
-			for i := c; ; i += connections {
-				before := time.Now()
-				ok, err := one(credentialOf(i))
-				after := time.Now()
-				if err != nil || !ok {
-					results[c].bad++
-				}
-				if err != nil || after.After(to) {
-					return
-				}
-				if before.After(from) {
-					results[c].took = append(results[c].took, after.Sub(before))
-				}
-			}
-		})
+		wg.Go(func() { results[c] = drive(ask, credentialOf, c, begin.Add(warmUp), begin.Add(warmUp+*window)) })
 	}
 	wg.Wait()
 	var all []time.Duration
@@ -84,6 +59,34 @@ func generate(what, address string, keys int) error {
 	slices.Sort(all)
 	total := int64(float64(len(all)) * float64(warmUp+*window) / float64(*window)) // the warm-up had its share of CPU
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{"Rate": float64(len(all)) / window.Seconds(), "P50": all[len(all)/2], "P99": all[len(all)*99/100], "Bad": bad, "Total": total})
+}
+
+// result is what one connection saw.
+type result struct {
+	took []time.Duration
+	bad  int64
+}
+
+// drive asks on the c-th connection until the window ends, and counts from its beginning.
+func drive(ask func() (func(string) (bool, error), error), credentialOf func(int) string, c int, from, to time.Time) (r result) {
+	one, err := ask()
+	if err != nil {
+		return result{bad: 1}
+	}
+	for i := c; ; i += connections {
+		before := time.Now()
+		ok, err := one(credentialOf(i))
+		after := time.Now()
+		if err != nil || !ok {
+			r.bad++
+		}
+		if err != nil || after.After(to) {
+			return r
+		}
+		if before.After(from) {
+			r.took = append(r.took, after.Sub(before))
+		}
+	}
 }
 
 // credentialsOf returns what to present in the i-th request.
@@ -156,9 +159,9 @@ func overHTTP(what, address string) func() (func(string) (bool, error), error) {
 
 func dial(what, address string) (net.Conn, error) {
 	if what == "auth-tls" {
-		return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}) //nolint:gosec // this run's own server
+		return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}) //nolint:gosec,noctx // this run's own server
 	}
-	return net.Dial("tcp", address)
+	return net.Dial("tcp", address) //nolint:noctx // likewise
 }
 
 // overGRPC returns streams on four connections.

@@ -23,13 +23,12 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/google/uuid"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
@@ -90,7 +89,7 @@ func fill(n int) *keyring.Ring {
 func serve(what string, keys int) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // immediate
 	if err != nil {
 		return err
 	}

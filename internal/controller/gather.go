@@ -265,8 +265,8 @@ func (m *memory) supersede(o *v1alpha1.ApiKey) {
 		m.former = map[types.NamespacedName][]string{}
 	}
 	at := client.ObjectKeyFromObject(o)
-	list := append(m.former[at], o.ResourceVersion)
-	m.former[at] = list[max(0, len(list)-formerVersions):]
+	m.former[at] = append(m.former[at], o.ResourceVersion)
+	m.former[at] = m.former[at][max(0, len(m.former[at])-formerVersions):]
 }
 
 // superseded reports whether o is known to have been replaced. Deciding on it would end in a conflict.
