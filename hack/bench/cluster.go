@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,6 +42,7 @@ const (
 	items   = 1000
 	workers = 10
 	group   = "bench.kaana.com/group"
+	quiet   = 5 * time.Second // for the control plane to settle
 )
 
 // field is a control plane with a client that has the controller's permissions, and one with all.
@@ -49,6 +51,7 @@ type field struct {
 	admin  client.Client
 	writer client.Client
 	scheme *runtime.Scheme
+	missed int // budgets
 }
 
 // clusterRows compares the controller with bare writes on a real control plane, and measures
@@ -91,7 +94,14 @@ func clusterRows() (failed error) {
 	if err := f.row(ctx, "1,000 rotations, 10 workers", account, items, rotate, rotated); err != nil {
 		return err
 	}
-	return f.revocations(ctx)
+	time.Sleep(quiet)
+	if err := f.revocations(ctx); err != nil {
+		return err
+	}
+	if f.missed > 0 {
+		return fmt.Errorf("%d rows are beyond their budget", f.missed)
+	}
+	return nil
 }
 
 // newField returns the field of a control plane, and the configuration of the controller's account.
@@ -178,12 +188,13 @@ func (f *field) row(ctx context.Context, name string, account *rest.Config, from
 	verdict := "ok"
 	if ours/floor < 0.70 {
 		verdict = "BEYOND"
+		f.missed++
 	}
 	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f  %s\n", name, floor, ours, ours/floor, 0.70, verdict)
 	return nil
 }
 
-// bareWrites does what a token takes, without deciding anything: record, deliver, record.
+// bareWrites writes what a token takes, without deciding anything: record, deliver, record, tell.
 func (f *field) bareWrites(ctx context.Context, from int) (time.Duration, error) {
 	list := make([]v1alpha1.ApiKey, items)
 	for i := range list {
@@ -206,7 +217,12 @@ func (f *field) bareWrites(ctx context.Context, from int) (time.Duration, error)
 			return err
 		}
 		o.Status.Credentials[0].Phase = v1alpha1.CredentialCurrent
-		return f.writer.Status().Update(ctx, o)
+		if err := f.writer.Status().Update(ctx, o); err != nil {
+			return err
+		}
+		return f.writer.Create(ctx, &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: "bare", GenerateName: o.Name + "."}, EventTime: metav1.NowMicro(), Type: "Normal",
+			Reason: "Issued", Action: "Reconcile", Note: "Issued a credential to its Secret", ReportingController: "bench", ReportingInstance: "bench",
+			Regarding: corev1.ObjectReference{APIVersion: "auth.kaana.com/v1alpha1", Kind: "ApiKey", Namespace: "bare", Name: o.Name, UID: o.UID}})
 	})
 	return time.Since(begin), err
 }
@@ -284,7 +300,7 @@ func (f *field) revocations(ctx context.Context) error {
 	}
 	v := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	var took []time.Duration
-	for i := range 200 {
+	for i := range 500 {
 		at := client.ObjectKey{Namespace: "ours", Name: fmt.Sprint("key-", i)}
 		var s corev1.Secret
 		if err := f.admin.Get(ctx, at, &s); err != nil {
@@ -313,6 +329,7 @@ func (f *field) revocations(ctx context.Context) error {
 	verdict := "ok"
 	if p99 > 3*time.Millisecond {
 		verdict = "BEYOND"
+		f.missed++
 	}
 	fmt.Printf("%-48s %10v %10v %15s  %s\n", "revocation: reply → last 200, 3,000 keys, p50 p99", took[len(took)/2].Round(10*time.Microsecond), p99.Round(10*time.Microsecond), "≤ 3ms", verdict)
 	return nil

@@ -102,16 +102,11 @@ func compare() (failed error) {
 			missed++
 		}
 	}
-	if err := lookups(); err != nil {
-		return err
-	}
-	if err := self("", "-child", "cluster"); err != nil {
-		return err
-	}
+	errs := []error{lookups(), self("", "-child", "cluster")}
 	if missed > 0 {
-		return fmt.Errorf("%d rows are beyond their budget", missed)
+		errs = append(errs, fmt.Errorf("%d rows are beyond their budget", missed))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // prepare makes a folder with a certificate, starts an issuer, and signs tokens.

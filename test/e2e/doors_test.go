@@ -408,20 +408,20 @@ var _ = Describe("every door", Ordered, func() {
 		Expect(text).NotTo(ContainSubstring("acme"))
 	})
 
-	It("goes on while the API server hangs, says how stale it is, and stops when it is told to", func(ctx SpecContext) {
+	It("goes on for a minute while the API server hangs, says how stale it is, and stops when it is told to", func(ctx SpecContext) {
 		t := newKey(ctx, "steadfast")
 		Eventually(func() int { return status(t) }).Should(Equal(200))
 		release, err := k8s.PauseAPIServer()
 		Expect(err).NotTo(HaveOccurred())
 		defer release()
 		refused := 0
-		for begin := time.Now(); time.Since(begin) < 12*time.Second; time.Sleep(5 * time.Millisecond) {
+		for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(5 * time.Millisecond) {
 			if status(t) != 200 {
 				refused++
 			}
 		}
 		Expect(refused).To(BeZero())
-		Expect(metric("apikey_index_staleness_seconds")).To(BeNumerically(">", 5))
+		Expect(metric("apikey_index_staleness_seconds")).To(BeNumerically(">", 45))
 		release()
 		Eventually(func() float64 { return metric("apikey_index_staleness_seconds") }, "60s").Should(BeNumerically("<", 5))
 

@@ -240,7 +240,14 @@ var _ = DescribeTable("says in one line what is wrong and ends", func(ctx SpecCo
 	Entry("a port in use for admission", "controller", "probes: 127.0.0.1:0\nadmission: {listen: TAKEN, namespace: apikey-system}\nleaderElection: {enabled: false}", "", "address already in use"),
 	Entry("a port in use for probes", "controller", "probes: TAKEN\nadmission: {listen: \"0\"}\nleaderElection: {enabled: false}", "", "address already in use"),
 	Entry("a port in use for metrics", "controller", "metrics: TAKEN\nprobes: 127.0.0.1:0\nadmission: {listen: \"0\"}\nleaderElection: {enabled: false}", "", "address already in use"),
-	Entry("an API server that is not there", "server", "listen: 127.0.0.1:0\ntls: {certFile: CERT, keyFile: KEY}", "https://127.0.0.1:1", "reach the Kubernetes API server at https://127.0.0.1:1"),
+	Entry("an issuer without https", "server", "tls: {certFile: CERT, keyFile: KEY}\njwt:\n- issuer:\n    url: http://a.example/\n    audiences: [x]", "", `line 4: jwt[0].issuer.url: "http://a.example/": want an https URL`),
+	Entry("an issuer without audiences", "server", "tls: {certFile: CERT, keyFile: KEY}\njwt:\n- issuer: {url: \"https://a.example/\"}", "", `line 3: jwt[0].issuer.audiences: name at least one audience`),
+	Entry("an expression that does not compile", "server", "tls: {certFile: CERT, keyFile: KEY}\njwt:\n- issuer: {url: \"https://a.example/\", audiences: [x]}\n  claimMappings:\n    role:\n      expression: claims.", "", `line 6: jwt[0].claimMappings.role.expression: ERROR`),
+	Entry("a typo in an issuer", "server", "tls: {certFile: CERT, keyFile: KEY}\njwt:\n- issuer:\n    audience: [x]", "", `line 4: unknown field "audience"`),
+	Entry("a proxy that is no network", "server", "tls: {certFile: CERT, keyFile: KEY}\ntrustedProxies: [10.0.0.1]", "", "trustedProxies[0]: want a network like 10.0.0.0/8"),
+	Entry("a username prefix of Kubernetes' own", "server", "tls: {certFile: CERT, keyFile: KEY}\ntokenReview: {usernamePrefix: \"system:\"}", "", "tokenReview.usernamePrefix: must not start with system:"),
+	Entry("a client CA that is none", "server", "tls: {certFile: CERT, keyFile: KEY}\ntokenReview: {clientCAFile: KEY}", "", "tokenReview.clientCAFile"),
+	Entry("an API server that is not there", "server", "listen: 127.0.0.1:0\nmetrics: \"0\"\nextAuthz: \"0\"\ntls: {certFile: CERT, keyFile: KEY}", "https://127.0.0.1:1", "reach the Kubernetes API server at https://127.0.0.1:1"),
 	Entry("nor for the controller", "controller", "probes: 127.0.0.1:0", "https://127.0.0.1:1", "reach the Kubernetes API server at https://127.0.0.1:1"),
 )
 
