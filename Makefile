@@ -62,8 +62,9 @@ bench: controlplane ## Measure against bare programs on this machine (2 cores, t
 	@$(BIN)/bench -many "$(or $(MANY),1000000)"
 
 .PHONY: fuzz
-fuzz: ## Fuzz the parsers of tokens, schedules, templates and JWTs, a minute each.
+fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews and checks, a minute each.
 	@for f in FuzzDigest FuzzSchedule FuzzTemplate; do go test ./internal/apikey -run '^$$' -fuzz $$f -fuzztime 60s; done
+	@for f in FuzzTokenReview FuzzCheckRequest; do go test ./internal/server -run "^$$" -fuzz $$f -fuzztime 60s; done
 	@go test ./internal/authn/jwt -run '^$$' -fuzz FuzzToken -fuzztime 60s
 
 .PHONY: verify
