@@ -26,6 +26,8 @@ type Ring struct {
 	slab    *slab
 	spaces  []space           // by number
 	numbers map[string]uint32 // of Namespaces
+	spare   []uint32          // numbers that no Namespace has
+	pinned  bool              // numbers are in use that nobody has counted yet
 
 	keysListed, spacesListed bool
 
@@ -88,12 +90,12 @@ func (r *Ring) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
 	found := authn.Found{
-		Key:        apikey.Key{Switch: k.state, ExpiresAt: instant(k.expires), Deleted: k.deleted || in.gone, Networks: r.slab.networks[k.networks]},
+		Key:        apikey.Key{Switch: k.state, ExpiresAt: instant(k.expires), Deleted: k.deleted || in.gone, Networks: r.slab.networks.value(k.networks)},
 		Credential: apikey.Credential{Digest: d, Phase: c.phase, IssuedAt: instant(c.issued), ValidUntil: instant(c.until)},
 	}
 	account := r.slab.names.text(k.account, int(k.idLen)+int(k.userLen))
 	found.Principal = authn.Principal{Account: authn.Account{ID: account[:k.idLen], Username: account[k.idLen:]}, Role: k.role, Tenant: in.tenant,
-		Scopes: r.slab.scopes[k.scopes], Method: authn.APIKey, Issued: found.Credential.IssuedAt, Expires: earliest(found.Key.ExpiresAt, found.Credential.ValidUntil),
+		Scopes: r.slab.scopes.value(k.scopes), Method: authn.APIKey, Issued: found.Credential.IssuedAt, Expires: earliest(found.Key.ExpiresAt, found.Credential.ValidUntil),
 		Key: authn.Key{Namespace: in.name, Name: r.slab.nameOf(k), UID: k.uid}, Credential: d}
 	return found, true, nil
 }
@@ -169,9 +171,18 @@ func (r *Ring) drop(namespace, name string) {
 		r.slab.drop(at)
 		r.spaces[n].keys--
 	}
-	if s := &r.spaces[n]; s.keys == 0 && s.gone {
-		s.known, s.gone = false, false
+	r.forget(n)
+}
+
+// forget gives up the number of a Namespace that is gone and has no keys.
+func (r *Ring) forget(n uint32) {
+	s := &r.spaces[n]
+	if s.keys > 0 || s.known && !s.gone || r.pinned || s.name == "" {
+		return
 	}
+	delete(r.numbers, s.name)
+	*s = space{}
+	r.spare = append(r.spare, n)
 }
 
 // tidy makes room where names have gone. Only the writer of ApiKeys calls it, so that nothing
@@ -188,6 +199,9 @@ func (r *Ring) tidy() {
 // readers wait for no longer than an assignment.
 func (r *Ring) replace(records func(yield func(record) bool)) {
 	fresh, counts := newSlab(), map[uint32]int{}
+	r.mu.Lock()
+	r.pinned = true
+	r.mu.Unlock()
 	for rec := range records {
 		r.mu.Lock() // a moment for each, for the numbers of Namespaces
 		n := r.number(rec.namespace)
@@ -201,28 +215,36 @@ func (r *Ring) replace(records func(yield func(record) bool)) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.slab, r.keysListed, r.pinned = fresh, true, false
 	for n := range r.spaces {
 		r.spaces[n].keys = counts[uint32(n)]
+		r.forget(uint32(n))
 	}
-	r.slab, r.keysListed = fresh, true
 }
 
 // number returns the number of a Namespace, giving it one.
 func (r *Ring) number(name string) uint32 {
 	n, ok := r.numbers[name]
-	if !ok {
-		n = uint32(len(r.spaces)) //nolint:gosec // a number of Namespaces
-		r.spaces = append(r.spaces, space{name: name})
-		r.numbers[name] = n
+	if ok {
+		return n
 	}
+	if last := len(r.spare) - 1; last >= 0 {
+		n, r.spare = r.spare[last], r.spare[:last]
+	} else {
+		n = uint32(len(r.spaces)) //nolint:gosec // a number of Namespaces
+		r.spaces = append(r.spaces, space{})
+	}
+	r.spaces[n], r.numbers[name] = space{name: name}, n
 	return n
 }
 
 func (r *Ring) putSpace(name, tenant string, gone bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := &r.spaces[r.number(name)]
-	s.tenant, s.known, s.gone = tenant, !gone || s.keys > 0, gone && s.keys > 0
+	n := r.number(name)
+	s := &r.spaces[n]
+	s.tenant, s.known, s.gone = tenant, true, gone
+	r.forget(n)
 }
 
 // replaceSpaces takes a whole list of tenants by Namespace; Namespaces that are no longer in it are
@@ -240,7 +262,8 @@ func (r *Ring) replaceSpaces(tenants map[string]string) {
 		case there:
 			s.tenant, s.known, s.gone = tenant, true, false
 		case s.known:
-			s.gone, s.known = s.keys > 0, s.keys > 0
+			s.gone = true
+			r.forget(uint32(i))
 		}
 	}
 	r.spacesListed = true

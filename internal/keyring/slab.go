@@ -23,10 +23,8 @@ type slab struct {
 	names    arena
 	seed     maphash.Seed
 
-	scopes   []authn.Scopes // those that there are; the first is empty
-	scopeRef map[authn.Scopes]uint32
-	networks [][]netip.Prefix // likewise; the first is nil
-	netRef   map[string]uint32
+	scopes   shared[authn.Scopes, authn.Scopes]
+	networks shared[string, []netip.Prefix]
 }
 
 // ref refers to a record: its index and one, so that zero refers to none.
@@ -61,7 +59,7 @@ type credRecord struct {
 }
 
 func newSlab() *slab {
-	return &slab{seed: maphash.MakeSeed(), scopes: []authn.Scopes{""}, scopeRef: map[authn.Scopes]uint32{"": 0}, networks: [][]netip.Prefix{nil}, netRef: map[string]uint32{}}
+	return &slab{seed: maphash.MakeSeed(), scopes: newShared[authn.Scopes, authn.Scopes](), networks: newShared[string, []netip.Prefix]()}
 }
 
 func (s *slab) hashName(space uint32, name string) uint32 {
@@ -117,7 +115,7 @@ func (s *slab) claim(one ref) apikey.Claim {
 
 // put adds a key that is not there.
 func (s *slab) put(r record, space uint32) {
-	k := keyRecord{uid: r.uid, created: seconds(r.created), expires: seconds(r.key.ExpiresAt), space: space, scopes: s.scopesRef(r.scopes), networks: s.networksRef(r.key.Networks),
+	k := keyRecord{uid: r.uid, created: seconds(r.created), expires: seconds(r.key.ExpiresAt), space: space, scopes: s.scopes.take(r.scopes, r.scopes), networks: s.networks.take(textOf(r.key.Networks), r.key.Networks),
 		hash: s.hashName(space, r.name), role: r.role, state: r.key.Switch, deleted: r.key.Deleted, minted: r.minted}
 	k.name, k.nameLen = s.names.put(r.name), short(r.name)
 	k.account, k.idLen, k.userLen = s.names.put(r.account.ID+r.account.Username), short(r.account.ID), short(r.account.Username)
@@ -184,6 +182,8 @@ func (s *slab) drop(at ref) {
 		one = next
 	}
 	s.byName.remove(k.hash, at, func(r ref) uint32 { return s.keys.at(r).hash })
+	s.scopes.release(k.scopes)
+	s.networks.release(k.networks)
 	s.names.dead += int(k.nameLen) + int(k.idLen) + int(k.userLen)
 	s.keys.free(at)
 }
@@ -213,31 +213,68 @@ func (s *slab) tidy(fresh *arena, moved []keyRecord) {
 	s.names = *fresh
 }
 
-func (s *slab) scopesRef(v authn.Scopes) uint32 {
-	if r, ok := s.scopeRef[v]; ok {
-		return r
+// textOf names a list of networks; no list and an empty one differ.
+func textOf(v []netip.Prefix) string {
+	if v == nil {
+		return ""
 	}
-	r := uint32(len(s.scopes)) //nolint:gosec // as many as there are keys at most
-	s.scopes = append(s.scopes, v)
-	s.scopeRef[v] = r
-	return r
+	text := "in"
+	for _, n := range v {
+		text += " " + n.String()
+	}
+	return text
 }
 
-func (s *slab) networksRef(v []netip.Prefix) uint32 {
-	if v == nil {
+// shared holds values that many records have in common, once each, for as long as one has it. The
+// zero key has number 0 and the zero value, and is always there.
+type shared[K comparable, V any] struct {
+	numbers map[K]uint32
+	items   []item[K, V]
+	spare   []uint32
+}
+
+type item[K comparable, V any] struct {
+	key   K
+	value V
+	users int
+}
+
+func newShared[K comparable, V any]() shared[K, V] {
+	return shared[K, V]{numbers: map[K]uint32{}, items: make([]item[K, V], 1)}
+}
+
+func (s *shared[K, V]) value(n uint32) V { return s.items[n].value }
+
+// take returns the number of a value for one more user.
+func (s *shared[K, V]) take(key K, value V) uint32 {
+	var none K
+	if key == none {
 		return 0
 	}
-	text := ""
-	for _, n := range v {
-		text += n.String() + " "
+	n, ok := s.numbers[key]
+	if !ok {
+		if last := len(s.spare) - 1; last >= 0 {
+			n, s.spare = s.spare[last], s.spare[:last]
+		} else {
+			n = uint32(len(s.items)) //nolint:gosec // as many as there are keys at most
+			s.items = append(s.items, item[K, V]{})
+		}
+		s.items[n], s.numbers[key] = item[K, V]{key: key, value: value}, n
 	}
-	if r, ok := s.netRef[text]; ok {
-		return r
+	s.items[n].users++
+	return n
+}
+
+// release says that there is one user less.
+func (s *shared[K, V]) release(n uint32) {
+	if n == 0 {
+		return
 	}
-	r := uint32(len(s.networks)) //nolint:gosec // likewise
-	s.networks = append(s.networks, v)
-	s.netRef[text] = r
-	return r
+	if s.items[n].users--; s.items[n].users == 0 {
+		delete(s.numbers, s.items[n].key)
+		s.items[n] = item[K, V]{}
+		s.spare = append(s.spare, n)
+	}
 }
 
 func short(s string) uint8 { return uint8(min(len(s), 255)) }
