@@ -37,10 +37,19 @@ controlplane: $(CONTROLPLANE) ## Build etcd, kube-apiserver, kube-controller-man
 $(CONTROLPLANE) &: hack/controlplane/go.mod hack/controlplane/go.sum
 	@hack/controlplane/build $(K8S)
 
+CADDY := $(BIN)/proxies/caddy
+
+.PHONY: proxies
+proxies: $(CADDY) ## Build the proxies of the tests that Debian does not have into bin/proxies (once).
+
+$(CADDY): hack/proxies/go.mod hack/proxies/go.sum
+	@echo "Building Caddy into bin/proxies: about 2 minutes the first time, seconds when Go's cache is warm."
+	@cd hack/proxies && CGO_ENABLED=0 GOBIN=$(BIN)/proxies go install -trimpath -ldflags '-s -w' tool && touch $@
+
 ##@ Check
 
 .PHONY: test
-test: controlplane build ## Run all tests with the race detector, on a real API server.
+test: controlplane build proxies ## Run all tests with the race detector, on a real API server.
 	@hack/deps
 	@KAANA_BIN=$(BIN) go test -race -timeout 20m ./...
 
