@@ -67,7 +67,7 @@ type Owner struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[!-~]+$`
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="a username must not start with system:, which Kubernetes keeps for itself",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:') && !self.startsWith('apikey:')",message="a username must not start with system:, which Kubernetes keeps for itself, nor with apikey:, which names keys without an owner",reason=FieldValueForbidden
 	Username string `json:"username"`
 }
 
@@ -211,6 +211,10 @@ type Digest struct {
 	// long as the ApiKey.
 	//
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 1970",message="want an instant of 1970 or later",reason=FieldValueInvalid
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
 }
 
@@ -303,6 +307,10 @@ type ApiKeySpec struct {
 	// expiresAt is the instant from which the key is refused. Without it the key does not expire.
 	//
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 1970",message="want an instant of 1970 or later",reason=FieldValueInvalid
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
 	// allowedCIDRs are the networks that the key may be used from, like 10.0.0.0/8 or

@@ -30,7 +30,7 @@ var breakages = []breakage{
 	{decide, "case c.Phase == Pending && !lost(c, now):\n\t\t\twait = earliest(wait, c.IssuedAt.Add(PublishWindow))\n", ``, core, "TestDecide", ""},
 	{decide, "case c.Phase == Retiring && !urgent:\n\t\t\twait = earliest(wait, c.ValidUntil)\n", ``, core, "TestDecide", ""},
 	{decide, `case s.Secret.Holding == Foreign, s.Secret.Holding == Absent && s.Rival != "":`, `case s.Secret.Holding == Absent && s.Rival != "":`, core, "TestDecide", ""},
-	{decide, `requested := s.Rotation.Requested != s.Rotation.Handled`, `requested := s.Rotation.Requested != ""`, core, "TestDecide", ""},
+	{decide, `requested := s.Rotation.Requested != "" && s.Rotation.Requested != s.Rotation.Handled`, `requested := s.Rotation.Requested != ""`, core, "TestDecide", ""},
 	{decide, "if s.Secret.Holding == Ours {\n\t\tplan.Step = Unpublish", "if s.Secret.Holding != Absent {\n\t\tplan.Step = Unpublish", core, "TestDecide", ""},
 	{decide, `c.Phase, c.ValidUntil = Retired, earliest(c.ValidUntil, now)`, `c.ValidUntil = earliest(c.ValidUntil, now)`, core, "TestDecide", ""},
 	{decide, `return r.Started.Add(r.Cadence.spread())`, `return r.Started`, core, "TestDecide", ""},
@@ -58,7 +58,7 @@ var breakages = []breakage{
 	}
 	q.size--`, "internal/controller", "TestNamespacesAreServedInTurn", ""},
 	{usable, `case c.Phase == Retired || passed(c.ValidUntil, now):`, `case c.Phase == Retired:`, "internal/controller", "TestController", "any life"},
-	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && !at.Before(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
+	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
 	{"internal/keyring/slab.go", "t.refs[i], i = t.refs[j], j", "i = j", "internal/keyring", "TestTheSlabAgreesWithAMap", ""},
 	{"internal/server/bearer.go", `if from = address.Unmap(); !within(s.TrustedProxies, from) {`, `if from = address.Unmap(); true {`, "internal/server", "TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas", ""},

@@ -6,8 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
+	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,33 +35,36 @@ type Webhook struct {
 
 // Mount puts both webhooks on a server, under the paths that controller-runtime gives them.
 func (w *Webhook) Mount(server webhook.Server, scheme *runtime.Scheme) {
-	server.Register("/mutate-auth-kaana-com-v1alpha1-apikey", admission.WithDefaulter(scheme, w))
+	server.Register("/mutate-auth-kaana-com-v1alpha1-apikey", &admission.Webhook{Handler: admission.HandlerFunc(stamp)})
 	server.Register("/validate-auth-kaana-com-v1alpha1-apikey", admission.WithValidator(scheme, w))
 }
 
-// Default stamps who asked for the ApiKey, and keeps the stamp of one that exists.
-func (w *Webhook) Default(ctx context.Context, o *v1alpha1.ApiKey) error {
-	req, err := admission.RequestFromContext(ctx)
-	if err != nil {
-		return fmt.Errorf("read admission request: %w", err)
+// stamp writes who asked for the ApiKey, and keeps the stamp of one that exists. It touches nothing
+// else: an author's 720h must not come back as 720h0m0s.
+func stamp(_ context.Context, req admission.Request) admission.Response {
+	var o, old metav1.PartialObjectMetadata
+	if err := json.Unmarshal(req.Object.Raw, &o); err != nil {
+		return admission.Errored(http.StatusBadRequest, fmt.Errorf("read ApiKey: %w", err))
 	}
-	stamp, ok := req.UserInfo.Username, true
+	want := req.UserInfo.Username
 	if len(req.OldObject.Raw) > 0 {
-		var old metav1.PartialObjectMetadata
 		if err := json.Unmarshal(req.OldObject.Raw, &old); err != nil {
-			return fmt.Errorf("read the ApiKey as it was: %w", err)
+			return admission.Errored(http.StatusBadRequest, fmt.Errorf("read the ApiKey as it was: %w", err))
 		}
-		stamp, ok = old.Annotations[kube.RequestedByAnnotation], old.Annotations[kube.RequestedByAnnotation] != ""
+		want = old.Annotations[kube.RequestedByAnnotation]
 	}
-	if !ok {
-		delete(o.Annotations, kube.RequestedByAnnotation)
-		return nil
+	const annotations = "/metadata/annotations"
+	at := annotations + "/" + strings.ReplaceAll(kube.RequestedByAnnotation, "/", "~1") // RFC 6901
+	has, there := o.Annotations[kube.RequestedByAnnotation]
+	switch {
+	case want == has && (there || want == ""):
+		return admission.Allowed("")
+	case want == "":
+		return admission.Patched("", jsonpatch.NewOperation("remove", at, nil))
+	case o.Annotations == nil:
+		return admission.Patched("", jsonpatch.NewOperation("add", annotations, map[string]string{kube.RequestedByAnnotation: want}))
 	}
-	if o.Annotations == nil {
-		o.Annotations = map[string]string{}
-	}
-	o.Annotations[kube.RequestedByAnnotation] = stamp
-	return nil
+	return admission.Patched("", jsonpatch.NewOperation("add", at, want))
 }
 
 // ValidateCreate refuses what could only fail later, and warns.

@@ -59,6 +59,7 @@ type State struct {
 	Reminded    bool    // that a rotation is due is recorded already
 
 	Rotation  Rotation
+	Refused   Fault // why the API server refused to write the Secret
 	Template  Fault
 	Consumers Consumers
 }
@@ -152,6 +153,9 @@ func (s State) deliver(now time.Time) Plan {
 	if p := find(records, Pending, s.Secret.Digest); p >= 0 {
 		return s.promote(records, p, now)
 	}
+	if s.Refused.Text != "" {
+		return s.refusedWrite(records, now)
+	}
 	if find(records, Pending, s.Held) >= 0 {
 		plan := s.plan(records)
 		plan.Step = Publish
@@ -166,7 +170,7 @@ func (s State) deliver(now time.Time) Plan {
 	}
 	// A Pending credential beside a Secret in sync is a rotation that was not finished.
 	unfinished := slices.ContainsFunc(records, func(c Credential) bool { return c.Phase == Pending })
-	requested := s.Rotation.Requested != s.Rotation.Handled
+	requested := s.Rotation.Requested != "" && s.Rotation.Requested != s.Rotation.Handled
 	if due := s.due(); unfinished || requested || passed(due, now) {
 		return s.mint(records, requested, now)
 	}
@@ -189,7 +193,9 @@ func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
 	if wait.IsZero() {
 		plan := s.plan(spared)
 		plan.Step = Mint
-		plan.Handled = s.Rotation.Requested
+		if s.Rotation.Requested != "" {
+			plan.Handled = s.Rotation.Requested
+		}
 		return plan
 	}
 	if find(records, Current, s.Secret.Digest) >= 0 {
@@ -203,10 +209,29 @@ func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
 	return plan
 }
 
+// refusedWrite is the plan of a key whose Secret the API server refuses. What the Secret holds
+// stays as it is.
+func (s State) refusedWrite(records []Credential, now time.Time) Plan {
+	why := Condition{Reason: ReasonSecretRefused, Message: fmt.Sprintf("The API server refuses to write Secret %s: %s. Tried again every minute.", s.SecretName, s.Refused.Text)}
+	plan := s.rest(records)
+	plan.Ready = why
+	if find(records, Current, s.Secret.Digest) >= 0 {
+		plan = s.settled(records, now)
+		plan.Step = Settle
+	}
+	plan.Delivered = why
+	if !s.Refused.Recorded {
+		plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonSecretRefused, Message: why.Message})
+	}
+	plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	return plan
+}
+
 // refuse is the plan of a key that needs a token while minting is not safe. What is accepted stays
 // accepted.
 func (s State) refuse(records []Credential, now time.Time) Plan {
 	plan := s.rest(records)
+	s.schedule(&plan, now) // so that an alarm on what is overdue goes on
 	plan.Ready = Condition{Reason: ReasonPolicyMissing,
 		Message: s.Unguarded + " is missing or not in force, so anybody could mint any key: apply config/policy. No token is minted until then; existing ones work."}
 	plan.Notices = append(plan.Notices, s.onChange(ReasonPolicyMissing, Notice{Warning: true, Reason: ReasonPolicyMissing, Message: plan.Ready.Message})...)

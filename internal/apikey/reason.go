@@ -22,6 +22,8 @@ const (
 	ReasonInvalidRotation Reason = "InvalidRotation"
 	// ReasonInvalidTemplate: something of spec.secret.template cannot be written; the token is.
 	ReasonInvalidTemplate Reason = "InvalidTemplate"
+	// ReasonSecretRefused: the API server refuses to write the Secret, by a quota or a policy.
+	ReasonSecretRefused Reason = "SecretRefused"
 	// ReasonTold: consumers know of the current token.
 	ReasonTold Reason = "Told"
 	// ReasonNotTold: a consumer could not be restarted or refreshed.

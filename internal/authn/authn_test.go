@@ -99,3 +99,13 @@ func TestRulesDemandARoleAndAScope(t *testing.T) {
 		}
 	}
 }
+
+func TestIntrospectionTakesItsScopeByNameOrAnAdmin(t *testing.T) {
+	for p, want := range map[authn.Principal]bool{
+		{Role: authn.Member}: false, {Role: authn.Admin}: true, {Role: authn.Viewer, Scopes: "tokens:introspect"}: true, {Role: authn.Admin, Scopes: "keys:read"}: false,
+	} {
+		if got := authn.IntrospectTokens.Permit(p); got.Denied() == want {
+			t.Errorf("%+v: %+v", p, got)
+		}
+	}
+}

@@ -125,6 +125,8 @@ func (p *Principal) Username() string {
 type Rule struct {
 	Role  Role   // at least
 	Scope string // of a principal whose scopes are limited
+	// Unlimited is the role from which on a principal without a limit in scope satisfies Scope.
+	Unlimited Role
 	// Tenant that the principal must be of; empty: any.
 	Tenant string
 }
@@ -136,7 +138,7 @@ var (
 	// ReadProjects is the rule of GET /api/projects.
 	ReadProjects = Rule{Role: Viewer, Scope: "projects:read"}
 	// IntrospectTokens is the rule of POST /oauth2/introspect.
-	IntrospectTokens = Rule{Role: Viewer, Scope: "tokens:introspect"}
+	IntrospectTokens = Rule{Role: Viewer, Scope: "tokens:introspect", Unlimited: Admin}
 )
 
 // Permit returns the denial of a principal that does not satisfy the rule.
@@ -144,7 +146,7 @@ func (r Rule) Permit(p Principal) Denial {
 	switch {
 	case p.Role < r.Role:
 		return Denial{Code: Forbidden, Reason: "role"}
-	case r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
+	case r.Scope != "" && p.Scopes == "" && p.Role < r.Unlimited, r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
 		return Denial{Code: Forbidden, Reason: "scope"}
 	case r.Tenant != "" && p.Tenant != r.Tenant:
 		return Denial{Code: Forbidden, Reason: "tenant"}

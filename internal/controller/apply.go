@@ -99,7 +99,7 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 		status.NextRotationTime = kube.Instant(plan.Next)
 		setOrRemove(next, conditionRotating, plan.Rotating)
 		setOrRemove(next, conditionRotationDue, plan.Due)
-		if plan.Step != apikey.Tell {
+		if plan.Step != apikey.Tell && !sameFault(o, plan.Consumers) {
 			setOrRemove(next, conditionConsumersTold, plan.Consumers)
 		}
 	}
@@ -107,7 +107,9 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 		if err := r.Client.Status().Update(ctx, next); err != nil {
 			return fmt.Errorf("write status: %w", err)
 		}
-		r.seen.supersede(o)
+		if next.ResourceVersion != o.ResourceVersion { // else the API server saw no difference
+			r.seen.supersede(o)
+		}
 		*o = *next
 	}
 	v.Credentials, v.LastReason = plan.Credentials, reasonOf(o, conditionReady)
@@ -117,6 +119,13 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, pl
 	}
 	r.Metrics.rotated(plan)
 	return nil
+}
+
+// sameFault reports whether the consumers' fault is recorded already: its words may differ each time,
+// and a write would wake us to try again.
+func sameFault(o *v1alpha1.ApiKey, c apikey.Condition) bool {
+	was := meta.FindStatusCondition(o.Status.Conditions, conditionConsumersTold)
+	return was != nil && c.Reason == apikey.ReasonNotTold && was.Reason == string(c.Reason) && was.ObservedGeneration == o.Generation
 }
 
 func setCondition(o *v1alpha1.ApiKey, kind string, c apikey.Condition) {
@@ -179,9 +188,15 @@ func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *view, p
 		}
 	}
 	if err := write(ctx, secret); err != nil {
-		return fmt.Errorf("write Secret %s: %w", v.SecretName, scrub(err, plain))
+		err = scrub(err, plain)
+		if needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+			v.Refused.Text = err.Error()
+			return nil
+		}
+		return fmt.Errorf("write Secret %s: %w", v.SecretName, err)
 	}
 	v.secret, v.Secret = secret, see(o, secret, v.Credentials)
+	v.Secret.Exact = true // or as exact as whoever changes it on its way lets it be
 	r.seen.remember(o, secret.ResourceVersion, v.Secret)
 	return nil
 }
@@ -192,7 +207,9 @@ func scrub(err error, plain string) error {
 	if !strings.Contains(text, plain) && !strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(plain))) {
 		return err
 	}
-	return fmt.Errorf("the API server answered %s (its message is withheld: it echoes the token)", apierrors.ReasonForError(err))
+	withheld := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Reason: apierrors.ReasonForError(err),
+		Message: fmt.Sprintf("the API server answered %s (its message is withheld: it echoes the token)", apierrors.ReasonForError(err))}}
+	return withheld
 }
 
 // unpublish deletes the Secret in the version that was seen, if the ApiKey is still as it was when

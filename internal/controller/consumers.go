@@ -5,7 +5,9 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,34 +40,43 @@ func (r *Reconciler) tellConsumers(ctx context.Context, o *v1alpha1.ApiKey, v *v
 			current = c.Digest.ID()
 		}
 	}
-	err := r.tellAll(ctx, o, v, current)
-	switch {
-	case err == nil:
-		v.Consumers.Told = current
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
-		v.Consumers.Fault.Text = err.Error()
-	default:
-		return err
+	var refused []error
+	for _, err := range r.tellAll(ctx, o, v, current) {
+		if !needsPerson(err) {
+			return err
+		}
+		refused = append(refused, err)
 	}
+	if len(refused) > 0 {
+		v.Consumers.Fault.Text = strings.ReplaceAll(errors.Join(refused...).Error(), "\n", "; ")
+		return nil
+	}
+	v.Consumers.Told = current
 	return nil
 }
 
-func (r *Reconciler) tellAll(ctx context.Context, o *v1alpha1.ApiKey, v *view, current string) error {
-	if o.Spec.Secret.Refresh == v1alpha1.RefreshPods {
-		if err := r.refresh(ctx, o.Namespace, v.SecretName, current); err != nil {
-			return err
-		}
-	}
+// needsPerson reports whether an error stays until somebody changes something.
+func needsPerson(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsRequestEntityTooLargeError(err)
+}
+
+// tellAll tells every consumer, whatever becomes of the others.
+func (r *Reconciler) tellAll(ctx context.Context, o *v1alpha1.ApiKey, v *view, current string) (errs []error) {
 	for _, c := range o.Spec.Secret.Restart {
 		if err := r.restart(ctx, o, c, v.Rotation.Last); err != nil {
-			return err
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	if o.Spec.Secret.Refresh == v1alpha1.RefreshPods {
+		if err := r.refresh(ctx, o.Namespace, v.SecretName, current); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
-// restart stamps the pod template of a workload, unless it was restarted after the token had been
-// delivered. Two leaders write the same stamp, which is one restart.
+// restart stamps the pod template of a workload with the second after the delivery, unless it was
+// restarted later than that. Two leaders write the same stamp, which is one restart.
 func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1.Consumer, delivered time.Time) error {
 	workload := &unstructured.Unstructured{}
 	workload.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: string(c.Kind)})
@@ -80,11 +91,11 @@ func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1
 	}
 	// A template that is no object or has other annotations than strings cannot come from the API server.
 	was, _, _ := unstructured.NestedString(workload.Object, "spec", "template", "metadata", "annotations", restartedAt)
-	if at, err := time.Parse(time.RFC3339, was); err == nil && !at.Before(delivered) {
+	if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {
 		return nil
 	}
 	stamp := map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{
-		"annotations": map[string]string{restartedAt: delivered.UTC().Format(time.RFC3339)}}}}}
+		"annotations": map[string]string{restartedAt: delivered.Add(time.Second).UTC().Format(time.RFC3339)}}}}}
 	if err := r.patch(ctx, workload, stamp); err != nil {
 		return fmt.Errorf("restart %s %s: %w", c.Kind, c.Name, err)
 	}

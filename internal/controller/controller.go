@@ -79,12 +79,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if r.seen.superseded(&o) { // the cache has not seen our own last write yet, and wakes us when it does
 		return ctrl.Result{RequeueAfter: lostRace}, nil
 	}
-	now := r.Now().Truncate(time.Second) // the resolution of the API's timestamps
 	v, err := r.gather(ctx, &o)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	for range maxSteps {
+		now := r.Now().Truncate(time.Second) // the resolution of the API's timestamps
 		plan := apikey.Decide(v.State, now)
 		switch err := r.apply(ctx, &o, &v, plan, now); {
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):

@@ -246,7 +246,7 @@ var _ = It("accepts imported digests without a Secret, and gives a disputed one 
 	p, denial, err := verifier.Verify(token, netip.Addr{})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(denial.Denied()).To(BeFalse())
-	Expect(p.Key).To(Equal(victim.namespace + "/sample"))
+	Expect(p.Key.String()).To(Equal(victim.namespace + "/sample"))
 })
 
 var _ = It("lets a Namespace go, keys and Secrets included", func(ctx SpecContext) {

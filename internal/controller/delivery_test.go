@@ -4,12 +4,17 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -143,7 +148,7 @@ var _ = It("restarts workloads once after each new token but the first", func(ct
 
 	k.rotate("once")
 	k.delivered(token)
-	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.UTC().Format(time.RFC3339))))
+	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.Add(time.Second).UTC().Format(time.RFC3339))))
 	Eventually(func() string { return k.condition("ConsumersTold") }).Should(Equal("True Told"))
 	Eventually(k.events).Should(ContainElements("Restarted", "ConsumerMissing"))
 	generations := func() (out []int64) {
@@ -161,7 +166,7 @@ var _ = It("restarts workloads once after each new token but the first", func(ct
 	time.Sleep(time.Until(first.Add(1100 * time.Millisecond))) // the stamp counts seconds
 	k.rotate("twice")
 	Eventually(func() bool { return k.object().Status.LastRotationTime.After(first) }).Should(BeTrue())
-	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.UTC().Format(time.RFC3339))))
+	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.Add(time.Second).UTC().Format(time.RFC3339))))
 })
 
 var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecContext) {
@@ -186,7 +191,10 @@ var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecC
 		}
 		return out
 	}
-	k := newKeyIn(ctx, ns, "sample", v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Refresh: v1alpha1.RefreshPods}})
+	k := newKeyIn(ctx, ns, "sample", v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Refresh: v1alpha1.RefreshPods,
+		Restart: []v1alpha1.Consumer{{Kind: "Deployment", Name: "web"}}}})
+	web := deployment(ns, "web")
+	Expect(k8s.Create(ctx, web)).To(Succeed())
 	token := k.delivered()
 	k.rotate("once")
 	next := k.delivered(token)
@@ -194,6 +202,8 @@ var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecC
 	Expect(k.object().Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("config/rbac/refresh"))))
 	Eventually(func() string { return verdict(next) }).Should(BeEmpty())
 	Expect(touched(ctx)).To(HaveEach(BeEmpty()))
+	Expect(k8s.Get(ctx, client.ObjectKeyFromObject(web), web)).To(Succeed())
+	Expect(web.Spec.Template.Annotations).To(HaveKey(stamp), "who may not be refreshed keeps others from being restarted")
 
 	_, err := control.Kubectl(ctx, "apply", "-k", "../../config/rbac/refresh")
 	Expect(err).NotTo(HaveOccurred())
@@ -204,4 +214,70 @@ var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecC
 	}).WithPolling(time.Second).Should(Succeed())
 	id := apikey.DigestOf(next).ID()
 	Expect(touched(ctx)).To(Equal(map[string]string{"mounts": id, "projects": id, "other": ""}))
+})
+
+var _ = It("settles when somebody else's webhook changes what it writes", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Template: &v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.TemplateValue{"team": "a"}}}})
+	mutate := fmt.Sprintf(`{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingAdmissionPolicy, metadata: {name: %[1]s}, spec: {matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [secrets]}], namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[1]s}}}, failurePolicy: Fail, reinvocationPolicy: Never, mutations: [{patchType: ApplyConfiguration, applyConfiguration: {expression: 'Object{metadata: Object.metadata{labels: {"team": "b"}}}'}}]}}
+---
+{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingAdmissionPolicyBinding, metadata: {name: %[1]s}, spec: {policyName: %[1]s}}`, k.namespace)
+	k.delivered()
+	file := filepath.Join(GinkgoT().TempDir(), "policy.yaml")
+	Expect(os.WriteFile(file, []byte(mutate), 0o600)).To(Succeed())
+	_, err := control.Kubectl(ctx, "apply", "-f", file)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx SpecContext) { _, _ = control.Kubectl(ctx, "delete", "-f", file) })
+	Eventually(func() string { // until the policy is active
+		s := k.secret("sample")
+		s.Annotations = map[string]string{"touched": time.Now().String()}
+		Expect(k8s.Update(ctx, s)).To(Succeed())
+		return k.secret("sample").Labels["team"]
+	}).WithPolling(200 * time.Millisecond).Should(Equal("b"))
+	var settled string
+	Eventually(func() string { // what is under way ends
+		time.Sleep(300 * time.Millisecond)
+		before := settled
+		settled = k.secret("sample").ResourceVersion
+		return fmt.Sprint(before == settled)
+	}).Should(Equal("true"))
+	Consistently(func() string { return k.secret("sample").ResourceVersion }, "1s").Should(Equal(settled))
+	Expect(k.reason()).To(Equal("Issued"))
+})
+
+var _ = It("says so when the API server refuses the Secret, and keeps what works", func(ctx SpecContext) {
+	ns := newNamespace(ctx)
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resourceapi.MustParse("0")}}}
+	Expect(k8s.Create(ctx, quota)).To(Succeed())
+	Eventually(func() bool {
+		Expect(k8s.Get(ctx, client.ObjectKeyFromObject(quota), quota)).To(Succeed())
+		return len(quota.Status.Hard) > 0
+	}).Should(BeTrue())
+	k := newKeyIn(ctx, ns, "sample", v1alpha1.ApiKeySpec{})
+	Eventually(k.reason).Should(Equal("SecretRefused"))
+	Expect(k.object().Status.Conditions).To(ContainElement(And(HaveField("Type", "Ready"), HaveField("Message", ContainSubstring("exceeded quota")))))
+	Expect(len(k.object().Status.Credentials)).To(BeNumerically("<=", 2))
+	Eventually(k.events).Should(ContainElement("SecretRefused"))
+	Expect(k8s.Delete(ctx, quota)).To(Succeed())
+	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description = "look again" }) // a minute sooner
+	Eventually(k.reason).Should(Equal("Issued"))
+})
+
+var _ = It("lives with an expiry of milliseconds", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{})
+	token := k.delivered()
+	_, err := control.Kubectl(ctx, "patch", "apikey", "-n", k.namespace, k.name, "--type=merge", "-p", `{"spec":{"expiresAt":"2035-01-01T00:00:00.789Z"}}`)
+	Expect(err).NotTo(HaveOccurred())
+	Eventually(k.reason).Should(Equal("Issued"))
+	k.rotate("now")
+	Expect(k.delivered(token)).NotTo(BeEmpty())
+})
+
+var _ = It("does not rotate when a request is taken back, nor again for one that is cut", func(ctx SpecContext) {
+	k := newKey(ctx, v1alpha1.ApiKeySpec{})
+	first := k.delivered()
+	k.rotate(strings.Repeat("ä", 200))
+	second := k.delivered(first)
+	Consistently(k.token, "500ms").Should(Equal(second))
+	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = nil })
+	Consistently(k.token, "500ms").Should(Equal(second))
 })

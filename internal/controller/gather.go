@@ -90,6 +90,7 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 	v.Rotation.LastFault = reasonOf(o, conditionRotating) == apikey.ReasonInvalidRotation
 	v.Consumers = apikey.Consumers{Asked: kube.HasConsumers(o), Told: o.Status.ToldCredential}
 	v.Consumers.Fault.Recorded = reasonOf(o, conditionConsumersTold) == apikey.ReasonNotTold
+	v.Refused.Recorded = reasonOf(o, conditionDelivered) == apikey.ReasonSecretRefused
 	v.Template = apikey.Fault{Text: kube.TemplateFault(o), Recorded: reasonOf(o, conditionDelivered) == apikey.ReasonInvalidTemplate}
 	if v.Imported {
 		v.Digests = kube.Credentials(o)
@@ -188,7 +189,8 @@ func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, err
 	}
 	for i := range list.Items {
 		other := &list.Items[i]
-		over := other.Spec.State == v1alpha1.KeyRevoked || !other.DeletionTimestamp.IsZero()
+		key := kube.Key(other)
+		over := key.Switch == apikey.Revoked || key.Deleted || !key.ExpiresAt.IsZero() && !r.Now().Before(key.ExpiresAt)
 		if other.UID != o.UID && !over && kube.Claim(other).Precedes(kube.Claim(o)) {
 			return other.Name, nil
 		}

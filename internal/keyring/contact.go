@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 )
@@ -19,34 +20,58 @@ const (
 // contact knows since when the ring may have missed something: all watches must be open, and the
 // API server must answer now and then, because a watch of one that hangs stays open.
 type contact struct {
-	mu   sync.Mutex
-	open map[string]int // watches, by what they watch
-	last time.Time      // when all was well
+	mu      sync.Mutex
+	watches map[string]watchState // by what they watch
+	last    time.Time             // when all was well
 }
 
-// watched counts a watch until it ends, whichever way.
-func (c *contact) watched(what string, w watch.Interface) watch.Interface {
+// watchState is how a watch stands.
+type watchState struct {
+	open   int
+	since  time.Time // when the last one was opened
+	behind bool      // it is sending all there is, and has not come to the end
+}
+
+// change changes the state of a watch.
+func (c *contact) change(what string, how func(*watchState)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open == nil {
-		c.open = map[string]int{}
+	if c.watches == nil {
+		c.watches = map[string]watchState{}
 	}
-	c.open[what]++
+	state := c.watches[what]
+	how(&state)
+	c.watches[what] = state
+}
+
+// caughtUp says that a whole list has been taken over.
+func (c *contact) caughtUp(what string) {
+	c.change(what, func(s *watchState) { s.behind = false })
+}
+
+// watched counts a watch until it ends, whichever way. One that sends all there is first is behind
+// until that is taken over.
+func (c *contact) watched(what string, o metav1.ListOptions, w watch.Interface) watch.Interface {
+	c.change(what, func(s *watchState) {
+		s.open++
+		s.since = time.Now()
+		s.behind = s.behind || o.SendInitialEvents != nil && *o.SendInitialEvents
+	})
 	counted := &countedWatch{Interface: w, out: make(chan watch.Event), stopped: make(chan struct{}), done: func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.open[what]--
+		c.change(what, func(s *watchState) { s.open-- })
 	}}
 	go counted.pass()
 	return counted
 }
 
-// well notes that the API server answers, if all watches are open, and returns when that was last so.
+// well notes that the API server answers, if all watches have been open for a moment, in which what
+// was missed arrives, and returns when that was last so.
 func (c *contact) well(answers bool, now time.Time, watches ...string) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range watches {
-		answers = answers && c.open[w] > 0
+		s := c.watches[w]
+		answers = answers && s.open > 0 && !s.behind && now.Sub(s.since) >= heartbeat/2
 	}
 	if answers {
 		c.last = now

@@ -53,7 +53,7 @@ type credRecord struct {
 	prefix        [16]byte
 	key           ref
 	next          ref // credential of the same key
-	rival         ref // next best claim to the same digest
+	rival, before ref // others that claim the same digest: the best first, the rest in any order
 	issued, until uint32
 	phase         apikey.Phase
 }
@@ -110,7 +110,7 @@ func (s *slab) precedes(a, b ref) bool { return s.claim(a).Precedes(s.claim(b)) 
 // claim returns the claim of a credential. The bytes of a UID are in the order of its text.
 func (s *slab) claim(one ref) apikey.Claim {
 	k := s.keys.at(s.creds.at(one).key)
-	return apikey.Claim{Minted: k.minted, Created: instant(k.created), UID: string(k.uid[:])}
+	return apikey.Claim{Minted: k.minted, Created: instant(k.created), UID: unsafe.String(&k.uid[0], len(k.uid))} //nolint:gosec // audited: compared and forgotten
 }
 
 // put adds a key that is not there.
@@ -130,46 +130,57 @@ func (s *slab) put(r record, space uint32) {
 	}
 }
 
-// enter adds a claim to its digest, the best first.
+// enter adds a claim to its digest. However many there are, it looks at the best one only.
 func (s *slab) enter(one ref) {
 	c := s.creds.at(one)
 	head := s.holder(&c.prefix)
 	switch {
 	case head == 0:
 		s.byDigest.insert(s.hashDigest(&c.prefix), one, s.hashCred)
-		return
 	case s.precedes(one, head):
-		c.rival = head
 		s.byDigest.swap(s.hashDigest(&c.prefix), head, one)
-		return
+		s.link(one, head)
+	default:
+		s.link(one, s.creds.at(head).rival)
+		s.link(head, one)
 	}
-	for before := head; ; before = s.creds.at(before).rival {
-		if next := s.creds.at(before).rival; next == 0 || s.precedes(one, next) {
-			s.creds.at(before).rival, c.rival = one, next
-			return
-		}
+}
+
+// link puts one claim behind another; 0 is none.
+func (s *slab) link(a, b ref) {
+	if a != 0 {
+		s.creds.at(a).rival = b
+	}
+	if b != 0 {
+		s.creds.at(b).before = a
 	}
 }
 
 func (s *slab) hashCred(r ref) uint32 { return s.hashDigest(&s.creds.at(r).prefix) }
 
-// leave takes a claim away; the next best one wins.
+// leave takes a claim away. When it was the best, the best of the others takes its place.
 func (s *slab) leave(one ref) {
-	c := s.creds.at(one)
-	hash, head := s.hashDigest(&c.prefix), s.holder(&c.prefix)
-	switch {
-	case head == one && c.rival == 0:
+	c := *s.creds.at(one)
+	if c.before != 0 {
+		s.link(c.before, c.rival)
+		return
+	}
+	hash, best := s.hashDigest(&c.prefix), c.rival
+	if best == 0 {
 		s.byDigest.remove(hash, one, s.hashCred)
-	case head == one:
-		s.byDigest.swap(hash, one, c.rival)
-	default:
-		for before := head; before != 0; before = s.creds.at(before).rival {
-			if s.creds.at(before).rival == one {
-				s.creds.at(before).rival = c.rival
-				break
-			}
+		return
+	}
+	for other := s.creds.at(best).rival; other != 0; other = s.creds.at(other).rival {
+		if s.precedes(other, best) {
+			best = other
 		}
 	}
+	s.byDigest.swap(hash, one, best)
+	if best != c.rival {
+		s.link(s.creds.at(best).before, s.creds.at(best).rival)
+		s.link(best, c.rival)
+	}
+	s.creds.at(best).before = 0
 }
 
 // drop forgets a key.

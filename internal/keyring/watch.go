@@ -58,7 +58,7 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 				if err != nil {
 					return nil, err
 				}
-				return r.contact.watched(watchedKeys, w), nil
+				return r.contact.watched(watchedKeys, o, w), nil
 			},
 		}, &v1alpha1.ApiKey{}, keyStore{r}, cache.ReflectorOptions{Name: "apikeys"}).RunWithContext(ctx)
 	})
@@ -72,7 +72,7 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 				if err != nil {
 					return nil, err
 				}
-				return r.contact.watched(watchedSpaces, w), nil
+				return r.contact.watched(watchedSpaces, o, w), nil
 			},
 		}, &metav1.PartialObjectMetadata{}, spaceStore{r}, cache.ReflectorOptions{Name: "namespaces"}).RunWithContext(ctx)
 	})
@@ -131,6 +131,7 @@ func (s keyStore) Replace(list []any, _ string) error {
 			}
 		}
 	})
+	s.ring.contact.caughtUp(watchedKeys)
 	return nil
 }
 
@@ -164,6 +165,7 @@ func (s spaceStore) Replace(list []any, _ string) error {
 		tenants[o.Name] = tenantOf(o)
 	}
 	s.ring.replaceSpaces(tenants)
+	s.ring.contact.caughtUp(watchedSpaces)
 	return nil
 }
 

@@ -73,11 +73,15 @@ func (s *Server) client(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	from := at.Addr().Unmap()
+	return s.through(at.Addr().Unmap(), strings.Join(r.Header["X-Forwarded-For"], ","))
+}
+
+// through returns whom a chain of trusted proxies names, when the peer is one.
+func (s *Server) through(from netip.Addr, forwarded string) netip.Addr {
 	if !within(s.TrustedProxies, from) {
 		return from
 	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	hops := strings.Split(forwarded, ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop := strings.TrimSpace(hops[i])
 		if hop == "" && len(hops) == 1 {

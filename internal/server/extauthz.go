@@ -39,14 +39,21 @@ type extAuthz struct {
 	server *Server
 }
 
-// underscored are names that some backends take for the identity headers: CGI and WSGI write both
-// as X_AUTH_USER.
+// underscored are names that some backends take for the identity headers: CGI and WSGI write
+// X-Auth-User, X_Auth_User and X-Auth_User all as X_AUTH_USER.
 var underscored = func() (out []string) {
 	for _, name := range identity {
-		out = append(out, strings.ReplaceAll(strings.ToLower(name), "-", "_"))
+		a, b, c := splitName(name)
+		out = append(out, a+"_"+b+"_"+c, a+"-"+b+"_"+c, a+"_"+b+"-"+c)
 	}
 	return out
 }()
+
+// splitName returns the three words of an identity header, in lower case.
+func splitName(name string) (a, b, c string) {
+	words := strings.SplitN(strings.ToLower(name), "-", 3)
+	return words[0], words[1], words[2]
+}
 
 // ServeExtAuthz answers gRPC over TLS on the listener until ctx is done.
 func (s *Server) ServeExtAuthz(ctx context.Context, l net.Listener, config *tls.Config) error {
@@ -79,18 +86,21 @@ func (e *extAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 	attributes := in.GetAttributes()
 	var rules []authn.Rule
 	for name, value := range attributes.GetContextExtensions() {
-		for v := range strings.FieldsSeq(value) {
-			rule, err := requirement(name, v)
-			if err != nil {
+		some, err := demands(name, value)
+		if err != nil {
+			if e.server.diary.limit.Allow() {
 				e.server.Log.WarnContext(ctx, "ext_authz: context_extensions cannot be read, so nobody gets through", "error", err)
-				return refuse(http.StatusForbidden, codes.PermissionDenied, failure{"Forbidden", "This route is misconfigured", "bad_request"}), nil
 			}
-			rules = append(rules, rule)
+			return refuse(http.StatusForbidden, codes.PermissionDenied, failure{"Forbidden", "This route is misconfigured", "bad_request"}), nil
 		}
+		rules = append(rules, some...)
 	}
 	token, denial := bearerOf(attributes.GetRequest().GetHttp())
 	address := attributes.GetSource().GetAddress().GetSocketAddress().GetAddress()
 	from, _ := netip.ParseAddr(address) // what is none is in no network
+	if hops, ok := attributes.GetRequest().GetHttp().GetHeaders()["x-forwarded-for"]; ok {
+		from = e.server.through(from.Unmap(), hops)
+	}
 	p, denial, err := e.server.judge(ctx, presented{door: ExtAuthz, token: token, denial: denial, from: from, route: "Check", peer: address}, rules...)
 	switch {
 	case err != nil:
@@ -103,6 +113,23 @@ func (e *extAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 		return refuse(denial.Status(), code, failure{http.StatusText(denial.Status()), denial.Message(), string(denial.Code)}, header("www-authenticate", challenge(denial))), nil
 	}
 	return admit(&p), nil
+}
+
+// demands reads a context extension: one or more values separated by spaces. None is a mistake: an
+// empty value must not open a route.
+func demands(name, value string) (rules []authn.Rule, err error) {
+	values := strings.Fields(value)
+	if len(values) == 0 {
+		values = []string{""}
+	}
+	for _, v := range values {
+		rule, err := requirement(name, v)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
 }
 
 // bearerOf returns the one credential of a request that Envoy asks about.

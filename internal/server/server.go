@@ -103,7 +103,7 @@ func serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handl
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes
-		TLSConfig:         config,
+		TLSConfig:         config.Clone(),                                    // the library writes to it
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.ServeTLS(l, "", "") }()

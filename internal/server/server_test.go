@@ -186,7 +186,7 @@ func TestBadInputIsRefusedWithTheRightStatus(t *testing.T) {
 		}
 	}
 	h = loosely(t, func(o *Options) {
-		o.Verifier.Keys = loose{authn.Principal{Role: authn.Member, Tenant: "acme", Method: authn.APIKey}}
+		o.Verifier.Keys = loose{authn.Principal{Role: authn.Admin, Tenant: "acme", Method: authn.APIKey}}
 	}).Handler()
 	for name, c := range map[string]struct {
 		kind, body string

@@ -47,16 +47,19 @@ func (s *Server) tokenReview(w http.ResponseWriter, r *http.Request) {
 	}
 	audiences := review.Spec.Audiences
 	review.Spec, review.ObjectMeta, review.Status = authenticationv1.TokenReviewSpec{}, metav1.ObjectMeta{}, authenticationv1.TokenReviewStatus{}
+	user := s.userInfo(&p)
+	if strings.HasPrefix(user.Username, "system:") { // whatever the prefix is: it could be cluster-admin
+		denial = authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}
+	}
 	if denial.Denied() {
 		review.Status.Error = string(denial.Code)
 	} else {
-		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: s.userInfo(&p), Audiences: audiences}
+		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: user, Audiences: audiences}
 	}
 	writeJSON(w, http.StatusOK, review)
 }
 
-// userInfo says who a principal is to Kubernetes. No name can start with system:, because each has a
-// prefix that does not.
+// userInfo says who a principal is to Kubernetes.
 func (s *Server) userInfo(p *authn.Principal) authenticationv1.UserInfo {
 	name := p.Username()
 	if p.Account.Username != "" {

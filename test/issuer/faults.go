@@ -19,7 +19,7 @@ import (
 // Claims are those of a good token.
 func (i *Issuer) Claims() map[string]any {
 	return map[string]any{"iss": i.URL, "aud": Audience, "sub": "auth0|1", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(),
-		Namespace + "role": "member", Namespace + "tenant": "acme", "email": "a@acme.example"}
+		Namespace + "role": "member", Namespace + "tenant": "acme", "email": "a@acme.example", "email_verified": true}
 }
 
 // Header is that of a good token.
@@ -140,6 +140,7 @@ func (i *Issuer) Faulty() map[string]string {
 		"a subject that is no string":      claim("sub", 7),
 		"a system: subject":                claim("sub", "system:admin"),
 		"a system: username":               claim("email", "system:masters"),
+		"a username of a key's":            claim("email", "apikey:prod:ci"),
 		"a system: tenant":                 claim(Namespace+"tenant", "system:masters"),
 		"a username of two lines":          claim("email", "a\r\nX-Auth-Role: admin"),
 		"a username with a space":          claim("email", "a b"),

@@ -6,6 +6,7 @@ package kube
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,7 +85,7 @@ func Rotation(o *v1alpha1.ApiKey, started time.Time) apikey.Rotation {
 	r := apikey.Rotation{Last: instant(o.Status.LastRotationTime), Requested: o.Annotations[RotateAnnotation],
 		Handled: o.Status.LastHandledRotateRequest, Started: started}
 	if len(r.Requested) > maxRequest {
-		r.Requested = r.Requested[:maxRequest]
+		r.Requested = strings.ToValidUTF8(r.Requested[:maxRequest], "")
 	}
 	cadence, err := Cadence(o)
 	if err != nil {
@@ -178,8 +179,11 @@ func Instant(t time.Time) *metav1.Time {
 }
 
 func instant(t *metav1.Time) time.Time {
-	if t == nil {
+	switch {
+	case t == nil:
 		return time.Time{}
+	case t.IsZero(): // year 1 is long past, not never
+		return time.Unix(1, 0)
 	}
-	return t.Time
+	return t.Truncate(time.Second) // the resolution of what is recorded
 }

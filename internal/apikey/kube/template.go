@@ -47,8 +47,19 @@ func Fill(o *v1alpha1.ApiKey, plain string) (Extras, string) {
 	each(&f, "data", t.Data, true, func(k, _ string) []string {
 		return validation.IsConfigMapKey(k)
 	}, func(k, v string) { out.Data[k] = []byte(v) })
+	size := 0
+	for _, v := range out.Data {
+		size += len(v)
+	}
+	if size > maxData {
+		f.say("data", "*", fmt.Sprintf("renders to %d bytes, more than %d", size, maxData))
+		out.Data = map[string][]byte{}
+	}
 	return out, f.fault
 }
+
+// maxData bounds what templates may put into a Secret, in bytes; Kubernetes takes a MiB in all.
+const maxData = 512 << 10
 
 // each renders the templates of one field, with the token or not, and puts those that are valid.
 func each[V ~string](f *filler, field string, in map[string]V, token bool, problems func(k, v string) []string, put func(k, v string)) {

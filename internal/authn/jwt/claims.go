@@ -38,8 +38,8 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		if err != nil {
 			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if !printable(text) || strings.HasPrefix(text, "system:") {
-			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, and no name of system", f.name, maxName)
+		if !printable(text) || strings.HasPrefix(text, "system:") || strings.HasPrefix(text, "apikey:") {
+			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, not starting with system: or apikey:", f.name, maxName)
 		}
 		*f.to = text
 	}
@@ -95,8 +95,11 @@ func (m *Mapping) find(claims map[string]any, names []string) (string, error) {
 	}
 	for _, name := range names {
 		v, there := claims[name]
-		if !there {
-			continue
+		if !there || name == "email" && m.Claim == "" && claims["email_verified"] != true {
+			continue // an address that nobody has verified is not a name, unless it is asked for
+		}
+		if verified, said := claims["email_verified"]; name == "email" && said && verified != true {
+			return "", errors.New("claim email is not verified")
 		}
 		text, ok := v.(string)
 		if !ok {
@@ -129,10 +132,11 @@ func (m *Mappings) scopes(claims map[string]any) (out []string, limited bool, er
 		names = []string{m.Scopes.Claim}
 	}
 	for _, name := range names {
-		if claims[name] == nil {
+		claim, there := claims[name]
+		if !there {
 			continue
 		}
-		some, err := list(claims[name])
+		some, err := list(claim)
 		if err != nil {
 			return nil, true, fmt.Errorf("claim %s %w", name, err)
 		}
@@ -148,6 +152,8 @@ func (m *Mappings) scopes(claims map[string]any) (out []string, limited bool, er
 // section 4.2).
 func list(claim any) (out []string, err error) {
 	switch v := claim.(type) {
+	case nil: // how some write an empty list
+		return nil, nil
 	case string:
 		return strings.Fields(v), nil
 	case []any:

@@ -62,8 +62,8 @@ type Mappings struct {
 	Namespace string `json:"namespace"`
 	// ID of the account. Default: claim sub.
 	ID Mapping `json:"id"`
-	// Username of the account. Default: the claim <namespace>username, <namespace>email, email, or
-	// else sub.
+	// Username of the account. Default: the claim <namespace>username, <namespace>email, email if
+	// email_verified is true, or else sub.
 	Username Mapping `json:"username"`
 	// Role: admin, member or viewer. Default: claim <namespace>role. Without one a token is refused.
 	Role Mapping `json:"role"`
@@ -140,6 +140,9 @@ func (c *Config) complete() error {
 	} {
 		if f.at.Claim != "" && f.at.Expression != "" {
 			return wrong(errors.New("give claim or expression, not both"), "claimMappings", f.name)
+		}
+		if f.at == &m.Scopes && f.at.Default != "" {
+			return wrong(errors.New("there is no default for scopes: use an expression"), "claimMappings", f.name)
 		}
 		if f.at.Expression == "" {
 			continue

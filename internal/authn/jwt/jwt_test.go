@@ -3,6 +3,7 @@
 package jwt_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,11 +139,39 @@ func TestScopesLimitATokenThatHasThem(t *testing.T) {
 	}{
 		"neither: not limited": {nil, nil, ""}, "permissions": {[]string{"a", "b"}, nil, "a b"}, "scope": {nil, "openid c", "openid c"},
 		"both": {[]string{"a"}, "c", "a c"}, "no permissions at all": {[]string{}, nil, authn.NoScopes}, "an empty scope": {nil, "", authn.NoScopes},
+		"null permissions": {json.RawMessage("null"), nil, authn.NoScopes},
 	} {
 		p, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(issuer.With(b.Claims(), "permissions", c.permissions), "scope", c.scope)))
 		if err != nil || denial.Denied() || p.Scopes != c.want {
 			t.Errorf("%s: %q, %v, %v; want %q", name, p.Scopes, denial, err, c.want)
 		}
+	}
+}
+
+func TestAnAddressThatNobodyHasVerifiedIsNoName(t *testing.T) {
+	b := newBench(t)
+	b.run(t)
+	key, _ := b.Key()
+	for verified, want := range map[any]string{true: "a@acme.example", false: "auth0|1", nil: "auth0|1"} {
+		p, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(b.Claims(), "email_verified", verified)))
+		if err != nil || denial.Denied() || p.Username() != want {
+			t.Errorf("email_verified %v: %q, %v, %v", verified, p.Username(), denial, err)
+		}
+	}
+}
+
+func TestATokenWithoutAKeyIDAsksForNothing(t *testing.T) {
+	b := newBench(t)
+	check(t, b.Roll())
+	b.run(t)
+	key, _ := b.Key()
+	if _, denial, err := b.verifier.Verify(issuer.Sign(key, issuer.With(b.Header(), "kid", nil), b.Claims())); err != nil || denial.Reason != "key" {
+		t.Errorf("%v, %v", denial, err)
+	}
+	check(t, b.Roll())
+	key, _ = b.Key()
+	if _, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), b.Claims())); err != nil || denial.Denied() {
+		t.Errorf("the rollover after it: %v, %v", denial, err)
 	}
 }
 
@@ -246,6 +275,7 @@ func TestAConfigurationIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 		"[0].issuer.certificateAuthorityFile: open /nowhere":           issuerWith(func(i *jwt.Issuer) { i.CertificateAuthorityFile = "/nowhere" }),
 		"[0].claimMappings.role.expression: ERROR":                     {Issuer: good, ClaimMappings: jwt.Mappings{Role: jwt.Mapping{Expression: "claims."}}},
 		"[0].claimMappings.id.expression: returns int, want string":    {Issuer: good, ClaimMappings: jwt.Mappings{ID: jwt.Mapping{Expression: "1"}}},
+		"[0].claimMappings.scopes: there is no default":                {Issuer: good, ClaimMappings: jwt.Mappings{Scopes: jwt.Mapping{Claim: "a", Default: "b"}}},
 		"[0].claimMappings.tenant: give claim or expression, not both": {Issuer: good, ClaimMappings: jwt.Mappings{Tenant: jwt.Mapping{Claim: "a", Expression: "claims.a"}}},
 		"[0].claimValidationRules[0]: give either claim or expression": {Issuer: good, ClaimValidationRules: []jwt.Rule{{}}},
 		"[0].claimValidationRules[0].expression: returns string, want": {Issuer: good, ClaimValidationRules: []jwt.Rule{{Expression: `"a"`}}},

@@ -80,7 +80,7 @@ func (k *keys) find(id string) (key jwkset.JWK, generation uint64, ok bool, err 
 	if key, generation, ok = k.known(id); ok {
 		return key, generation, true, nil
 	}
-	if since, may := k.ask(); may && id != "" {
+	if since, may := k.ask(id); may {
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 		defer cancel()
 		_ = k.fetch(ctx, since) // remembered
@@ -100,7 +100,10 @@ func (k *keys) find(id string) (key jwkset.JWK, generation uint64, ok bool, err 
 }
 
 // ask reports whether an unknown key id may ask for a fetch, and when the set was last fetched.
-func (k *keys) ask() (time.Time, bool) {
+func (k *keys) ask(id string) (time.Time, bool) {
+	if id == "" {
+		return time.Time{}, false
+	}
 	now := k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
