@@ -150,17 +150,22 @@ func (s State) plan(records []Credential) Plan {
 // deliver brings the token in the Secret and the Current credential together, and rotates.
 func (s State) deliver(now time.Time) Plan {
 	records := s.aged(now)
-	if p := find(records, Pending, s.Secret.Digest); p >= 0 {
+	p := find(records, Pending, s.Secret.Digest)
+	switch {
+	case p >= 0:
 		return s.promote(records, p, now)
-	}
-	if s.Refused.Text != "" {
+	case s.Refused.Text != "":
 		return s.refusedWrite(records, now)
-	}
-	if find(records, Pending, s.Held) >= 0 {
+	case find(records, Pending, s.Held) >= 0:
 		plan := s.plan(records)
 		plan.Step = Publish
 		return plan
 	}
+	return s.maintain(records, now)
+}
+
+// maintain looks after a Secret that waits for nothing in hand.
+func (s State) maintain(records []Credential, now time.Time) Plan {
 	if find(records, Current, s.Secret.Digest) < 0 {
 		plan := s.mint(records, true, now)
 		if plan.Step == Mint && slices.ContainsFunc(records, func(c Credential) bool { return c.Phase == Current }) {

@@ -104,7 +104,7 @@ func (e *extAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 	p, denial, err := e.server.judge(ctx, presented{door: ExtAuthz, token: token, denial: denial, from: from, route: "Check", peer: address}, rules...)
 	switch {
 	case err != nil:
-		return refuse(http.StatusServiceUnavailable, codes.Unavailable, unavailable), nil
+		return refuse(http.StatusServiceUnavailable, codes.Unavailable, unavailable), nil //nolint:nilerr // undecided, counted and told by judge
 	case denial.Denied():
 		code := codes.Unauthenticated
 		if denial.Code == authn.Forbidden {

@@ -24,16 +24,8 @@ const (
 // asked in). controller-runtime's webhook is not used: it answers an error with a no, which
 // kube-apiserver remembers. A plain 503 is asked again.
 func (s *Server) tokenReview(w http.ResponseWriter, r *http.Request) {
-	if s.ReviewersNeedCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
-		writeError(w, http.StatusForbidden, "Forbidden", "This door wants the client certificate of the API server", "certificate_required")
-		return
-	}
-	var review authenticationv1.TokenReview // v1beta1 has the same fields
-	if !readJSON(w, r, maxReviewBytes, &review) {
-		return
-	}
-	if review.Kind != "TokenReview" || review.APIVersion != "authentication.k8s.io/v1" && review.APIVersion != "authentication.k8s.io/v1beta1" {
-		writeError(w, http.StatusBadRequest, "Bad Request", "Want a TokenReview of authentication.k8s.io/v1 or v1beta1", "bad_request")
+	review, ok := s.readReview(w, r)
+	if !ok {
 		return
 	}
 	denial := authn.Denial{}
@@ -57,6 +49,22 @@ func (s *Server) tokenReview(w http.ResponseWriter, r *http.Request) {
 		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: user, Audiences: audiences}
 	}
 	writeJSON(w, http.StatusOK, review)
+}
+
+// readReview reads the question, or answers what is wrong with it.
+func (s *Server) readReview(w http.ResponseWriter, r *http.Request) (review authenticationv1.TokenReview, ok bool) {
+	if s.ReviewersNeedCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+		writeError(w, http.StatusForbidden, "Forbidden", "This door wants the client certificate of the API server", "certificate_required")
+		return review, false
+	}
+	if !readJSON(w, r, maxReviewBytes, &review) { // v1beta1 has the same fields
+		return review, false
+	}
+	if review.Kind != "TokenReview" || review.APIVersion != "authentication.k8s.io/v1" && review.APIVersion != "authentication.k8s.io/v1beta1" {
+		writeError(w, http.StatusBadRequest, "Bad Request", "Want a TokenReview of authentication.k8s.io/v1 or v1beta1", "bad_request")
+		return review, false
+	}
+	return review, true
 }
 
 // userInfo says who a principal is to Kubernetes.

@@ -38,8 +38,8 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		if err != nil {
 			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if !printable(text) || strings.HasPrefix(text, "system:") || strings.HasPrefix(text, "apikey:") {
-			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, not starting with system: or apikey:", f.name, maxName)
+		if !fit(text) {
+			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, and no name of the system", f.name, maxName)
 		}
 		*f.to = text
 	}
@@ -80,28 +80,16 @@ func (r *Rule) hold(claims map[string]any) error {
 // claims that is there.
 func (m *Mapping) find(claims map[string]any, names []string) (string, error) {
 	if m.program != nil {
-		out, _, err := m.program.Eval(map[string]any{"claims": claims})
-		if err != nil {
-			return "", fmt.Errorf("evaluate: %w", err)
-		}
-		text, ok := out.Value().(string)
-		if !ok {
-			return "", errors.New("the expression returns no string")
-		}
-		return text, nil
+		return m.evaluate(claims)
 	}
 	if m.Claim != "" {
 		names = []string{m.Claim}
 	}
 	for _, name := range names {
-		v, there := claims[name]
-		if !there || name == "email" && m.Claim == "" && claims["email_verified"] != true {
-			continue // an address that nobody has verified is not a name, unless it is asked for
+		if _, there := claims[name]; !there || m.unverified(name, claims) {
+			continue
 		}
-		if verified, said := claims["email_verified"]; name == "email" && said && verified != true {
-			return "", errors.New("claim email is not verified")
-		}
-		text, ok := v.(string)
+		text, ok := claims[name].(string)
 		if !ok {
 			return "", fmt.Errorf("claim %s is no string", name)
 		}
@@ -111,6 +99,25 @@ func (m *Mapping) find(claims map[string]any, names []string) (string, error) {
 		return m.Default, nil
 	}
 	return "", fmt.Errorf("no claim %s", strings.Join(names, ", "))
+}
+
+// unverified reports whether a claim is an e-mail address that the issuer has not verified, which is
+// nobody's name. An address that is asked for by name is taken without a word about it, not against one.
+func (m *Mapping) unverified(name string, claims map[string]any) bool {
+	verified, said := claims["email_verified"]
+	return name == "email" && verified != true && (said || m.Claim == "")
+}
+
+func (m *Mapping) evaluate(claims map[string]any) (string, error) {
+	out, _, err := m.program.Eval(map[string]any{"claims": claims})
+	if err != nil {
+		return "", fmt.Errorf("evaluate: %w", err)
+	}
+	text, ok := out.Value().(string)
+	if !ok {
+		return "", errors.New("the expression returns no string")
+	}
+	return text, nil
 }
 
 // scopes returns the scopes that a token is limited to, and false when it is not limited.
@@ -177,6 +184,11 @@ func checked(scopes []string) ([]string, bool, error) {
 		}
 	}
 	return scopes, true, nil
+}
+
+// fit reports whether a text may name somebody.
+func fit(text string) bool {
+	return printable(text) && !strings.HasPrefix(text, "system:") && !strings.HasPrefix(text, "apikey:")
 }
 
 func printable(s string) bool {
