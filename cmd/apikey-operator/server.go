@@ -51,7 +51,9 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 	}
 	defer func() {
 		for _, l := range listeners {
-			_ = l.Close()
+			if l != nil {
+				_ = l.Close()
+			}
 		}
 	}()
 	kube, err := connect(ctx, kubeconfig)
