@@ -49,13 +49,7 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, l := range listeners {
-			if l != nil {
-				_ = l.Close()
-			}
-		}
-	}()
+	defer closeAll(listeners)
 	kube, err := connect(ctx, kubeconfig)
 	if err != nil {
 		return err
@@ -142,6 +136,14 @@ func listen(ctx context.Context, addresses ...string) ([]net.Listener, error) {
 		out[i] = l
 	}
 	return out, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
 }
 
 // register returns the metrics of the process.
