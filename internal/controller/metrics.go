@@ -21,7 +21,7 @@ type Metrics struct {
 	rotations prometheus.Counter
 	lag       prometheus.Histogram
 
-	credentials, nextRotation, nextExpiry *prometheus.Desc
+	keys, credentials, nextRotation, nextExpiry *prometheus.Desc
 }
 
 // NewMetrics returns metrics that read ApiKeys from a cache. Register them once.
@@ -32,6 +32,7 @@ func NewMetrics(cache client.Reader) *Metrics {
 			Help: "Tokens that were replaced by a new one, on schedule, on request, or because their Secret had lost them."}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "apikey_rotation_lag_seconds",
 			Help: "How much later than due a rotation on schedule was complete.", Buckets: []float64{1, 5, 30, 60, 300, 600, 1800, 3600, 21600, 86400}}),
+		keys:        prometheus.NewDesc("apikey_keys", "ApiKeys by the reason of their condition Ready; empty: not looked at yet.", []string{"reason"}, nil),
 		credentials: prometheus.NewDesc("apikey_credentials", "Recorded credentials by phase.", []string{"phase"}, nil),
 		nextRotation: prometheus.NewDesc("apikey_next_rotation_timestamp_seconds",
 			"When the first of all keys is to rotate on schedule, in Unix time; in the past: overdue. Absent when none is.", nil, nil),
@@ -59,7 +60,7 @@ func (m *Metrics) rotated(plan apikey.Plan) {
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.rotations.Describe(ch)
 	m.lag.Describe(ch)
-	for _, d := range []*prometheus.Desc{m.credentials, m.nextRotation, m.nextExpiry} {
+	for _, d := range []*prometheus.Desc{m.keys, m.credentials, m.nextRotation, m.nextExpiry} {
 		ch <- d
 	}
 }
@@ -75,29 +76,44 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(m.credentials, fmt.Errorf("list ApiKeys: %w", err))
 		return
 	}
-	phases := map[v1alpha1.CredentialPhase]int{v1alpha1.CredentialPending: 0, v1alpha1.CredentialCurrent: 0, v1alpha1.CredentialRetiring: 0, v1alpha1.CredentialRetired: 0}
-	var rotation, expiry time.Time
-	now := time.Now()
-	for i := range list.Items {
-		o := &list.Items[i]
-		for _, c := range o.Status.Credentials {
-			phases[c.Phase]++
-		}
-		if next := o.Status.NextRotationTime; next != nil {
-			rotation = earliest(rotation, next.Time)
-		}
-		if end := o.Spec.ExpiresAt; end != nil && end.After(now) && o.Spec.State == v1alpha1.KeyActive {
-			expiry = earliest(expiry, end.Time)
-		}
+	t := count(list.Items, time.Now())
+	for reason, n := range t.reasons {
+		ch <- prometheus.MustNewConstMetric(m.keys, prometheus.GaugeValue, float64(n), string(reason))
 	}
-	for phase, n := range phases {
+	for phase, n := range t.phases {
 		ch <- prometheus.MustNewConstMetric(m.credentials, prometheus.GaugeValue, float64(n), string(phase))
 	}
-	for desc, at := range map[*prometheus.Desc]time.Time{m.nextRotation: rotation, m.nextExpiry: expiry} {
+	for desc, at := range map[*prometheus.Desc]time.Time{m.nextRotation: t.rotation, m.nextExpiry: t.expiry} {
 		if !at.IsZero() {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(at.Unix()))
 		}
 	}
+}
+
+// tally is what a list of ApiKeys comes to.
+type tally struct {
+	reasons          map[apikey.Reason]int
+	phases           map[v1alpha1.CredentialPhase]int
+	rotation, expiry time.Time // the first; zero: none
+}
+
+func count(keys []v1alpha1.ApiKey, now time.Time) tally {
+	t := tally{reasons: map[apikey.Reason]int{}, phases: map[v1alpha1.CredentialPhase]int{
+		v1alpha1.CredentialPending: 0, v1alpha1.CredentialCurrent: 0, v1alpha1.CredentialRetiring: 0, v1alpha1.CredentialRetired: 0}}
+	for i := range keys {
+		o := &keys[i]
+		t.reasons[reasonOf(o, conditionReady)]++
+		for _, c := range o.Status.Credentials {
+			t.phases[c.Phase]++
+		}
+		if next := o.Status.NextRotationTime; next != nil {
+			t.rotation = earliest(t.rotation, next.Time)
+		}
+		if end := o.Spec.ExpiresAt; end != nil && end.After(now) && o.Spec.State == v1alpha1.KeyActive {
+			t.expiry = earliest(t.expiry, end.Time)
+		}
+	}
+	return t
 }
 
 // earliest returns the earlier of two instants, where zero means never.
