@@ -61,6 +61,10 @@ test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR s
 test-faults-pairs: controlplane ## Let two API calls of a key's life fail, PAIRS times (1000), drawn from SEED.
 	@PAIRS=$(PAIRS) SEED=$(SEED) go test -tags pairs -count=1 -timeout 60m -v ./internal/controller -ginkgo.focus 'whatever two API calls fail'
 
+.PHONY: test-lives
+test-lives: controlplane ## Lead keys through other random lives than make test does, from SEED.
+	@go test -count=1 -timeout 20m -v ./internal/controller -ginkgo.focus 'any life' -rapid.seed "$(or $(SEED),$$RANDOM)"
+
 .PHONY: test-sabotage
 test-sabotage: ## Break the code in small ways and want a test to turn red for each.
 	@go run ./hack/sabotage

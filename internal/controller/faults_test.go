@@ -224,7 +224,7 @@ func (w *world) observe() {
 	if alive > apikey.MaxCredentials {
 		w.problem("I6: %d live credentials", alive)
 	}
-	if over := kube.Key(&o); w.issued[token] && over.Switch == apikey.Active && !over.Deleted && !expired(over, w.clock) && !w.accepted(&o, token) {
+	if over := kube.Key(&o); w.issued[token] && !w.dead[token] && over.Switch == apikey.Active && !over.Deleted && !expired(over, w.clock) && !w.accepted(&o, token) {
 		w.problem("I1: the mounted token is refused")
 	}
 	for t := range w.dead {

@@ -83,7 +83,7 @@ func (c *Cluster) StartOperator(ctx context.Context, binary string, say func(for
 	if op.Server, err = c.startProcess(ctx, binary, "server", say, c.serverConfig(op.Issuer.URL, "")); err != nil {
 		return nil, err
 	}
-	return op, op.waitReady(ctx)
+	return op, op.waitReady(ctx, op.Server.failed)
 }
 
 // serverConfig is the configuration of the server, with more at its end.
@@ -103,8 +103,8 @@ func (c *Cluster) RestartServer(ctx context.Context, op *Operator, more string) 
 	if err := os.WriteFile(filepath.Join(c.options.State, "server.yaml"), []byte(c.serverConfig(op.Issuer.URL, more)), 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	op.Server.Kill()
-	return op.waitReady(ctx)
+	op.Server.Kill() // and it is started again
+	return op.waitReady(ctx, func() error { return nil })
 }
 
 // installWebhooks installs config/webhook with the controller's address in place of its Service, for
@@ -150,13 +150,13 @@ func (c *Cluster) startProcess(ctx context.Context, binary, name string, say fun
 	return p, nil
 }
 
-// waitReady waits until the server gives verdicts.
-func (op *Operator) waitReady(ctx context.Context) error {
+// waitReady waits until the server gives verdicts, or has failed.
+func (op *Operator) waitReady(ctx context.Context, failed func() error) error {
 	for {
 		if op.ready(ctx) {
 			return nil
 		}
-		if err := op.Server.failed(); err != nil {
+		if err := failed(); err != nil {
 			return err
 		}
 		select {
@@ -207,7 +207,6 @@ type Process struct {
 	say     func(string, ...any)
 	mu      sync.Mutex
 	cmd     *exec.Cmd
-	starts  int
 	ended   chan struct{} // the process that runs now has ended
 	done    chan struct{} // stop was called
 }
@@ -225,7 +224,6 @@ func (p *Process) launch() error {
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	p.starts++
 	p.ended = make(chan struct{})
 	go func(cmd *exec.Cmd, ended chan struct{}) {
 		_ = cmd.Wait()
@@ -287,16 +285,10 @@ func (p *Process) Pause() (release func()) {
 
 // failed returns why a process that never came up ended, from its last line.
 func (p *Process) failed() error {
-	p.mu.Lock()
-	first := p.starts == 1
-	p.mu.Unlock()
 	select {
 	case <-p.running():
 	default:
 		return nil
-	}
-	if !first {
-		return nil // it is started again
 	}
 	text, err := os.ReadFile(p.LogFile)
 	if err != nil {
