@@ -46,6 +46,8 @@ func main() {
 		err = serve(*what, *keys)
 	case "generate":
 		err = generate(*what, *at, *keys)
+	case "lookups":
+		err = lookups()
 	case "cluster":
 		err = clusterRows()
 	default:

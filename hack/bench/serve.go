@@ -235,13 +235,13 @@ func lookups() error {
 				}
 			}
 		})
-		heap := ""
+		heap, each := "", float64(after.HeapAlloc-before.HeapAlloc)/float64(n)
 		if n >= 10_000 {
-			heap = fmt.Sprintf("%.0f bytes a key", float64(after.HeapAlloc-before.HeapAlloc)/float64(n))
+			heap = fmt.Sprintf("%.0f bytes a key", each)
 		}
 		fmt.Printf("%-48s %10.0f %10d  %s\n", fmt.Sprintf("look-up in process, %d keys", n), float64(result.T.Nanoseconds())/float64(result.N), result.AllocsPerOp(), heap)
-		if result.AllocsPerOp() > 0 || result.NsPerOp() > 400 {
-			return errors.New("a look-up is beyond its budget of 400 ns and no allocation")
+		if result.AllocsPerOp() > 0 || result.NsPerOp() > 400 || n >= 1_000_000 && each > 130 {
+			return errors.New("the index is beyond its budget of 400 ns, no allocation and, with a million keys, 130 bytes a key")
 		}
 		runtime.KeepAlive(ring)
 	}

@@ -39,7 +39,6 @@ type keyRecord struct {
 	space            uint32
 	scopes, networks uint32
 	first            ref // credential
-	hash             uint32
 	nameLen          uint8
 	idLen, userLen   uint8
 	role             authn.Role
@@ -70,6 +69,11 @@ func (s *slab) hashName(space uint32, name string) uint32 {
 	_, _ = h.Write(number[:])
 	_, _ = h.WriteString(name)
 	return uint32(h.Sum64()) //nolint:gosec // a part of a hash is a hash
+}
+
+func (s *slab) hashKey(r ref) uint32 {
+	k := s.keys.at(r)
+	return s.hashName(k.space, s.nameOf(k))
 }
 
 // hashDigest is keyed: the author of an imported digest chooses its bytes.
@@ -116,11 +120,11 @@ func (s *slab) claim(one ref) apikey.Claim {
 // put adds a key that is not there.
 func (s *slab) put(r record, space uint32) {
 	k := keyRecord{uid: r.uid, created: seconds(r.created), expires: seconds(r.key.ExpiresAt), space: space, scopes: s.scopes.take(r.scopes, r.scopes), networks: s.networks.take(textOf(r.key.Networks), r.key.Networks),
-		hash: s.hashName(space, r.name), role: r.role, state: r.key.Switch, deleted: r.key.Deleted, minted: r.minted}
+		role: r.role, state: r.key.Switch, deleted: r.key.Deleted, minted: r.minted}
 	k.name, k.nameLen = s.names.put(r.name), short(r.name)
 	k.account, k.idLen, k.userLen = s.names.put(r.account.ID+r.account.Username), short(r.account.ID), short(r.account.Username)
 	at := s.keys.add(k)
-	s.byName.insert(k.hash, at, func(r ref) uint32 { return s.keys.at(r).hash })
+	s.byName.insert(s.hashName(space, r.name), at, s.hashKey)
 	for _, c := range r.credentials {
 		cred := credRecord{key: at, issued: seconds(c.IssuedAt), until: seconds(c.ValidUntil), phase: c.Phase, next: s.keys.at(at).first}
 		copy(cred.prefix[:], c.Digest[:])
@@ -192,7 +196,7 @@ func (s *slab) drop(at ref) {
 		s.creds.free(one)
 		one = next
 	}
-	s.byName.remove(k.hash, at, func(r ref) uint32 { return s.keys.at(r).hash })
+	s.byName.remove(s.hashKey(at), at, s.hashKey)
 	s.scopes.release(k.scopes)
 	s.networks.release(k.networks)
 	s.names.dead += int(k.nameLen) + int(k.idLen) + int(k.userLen)
