@@ -103,8 +103,10 @@ func TestForwardAuthDemandsWhatItsQuerySays(t *testing.T) {
 			if known := w.Header().Get("X-Auth-Key") != ""; known != (want == 200) {
 				t.Errorf("%s %s: %d names somebody: %v", method, query, w.Code, known)
 			}
-			if _, set := w.Header()["X-Auth-User"]; !set && want != 400 {
-				t.Errorf("%s %s: X-Auth-User is not set, so a client's own would get through", method, query)
+			for _, name := range []string{"X-Auth-Id", "X-Auth-User", "X-Auth-Role", "X-Auth-Tenant", "X-Auth-Scopes", "X-Auth-Key", "X-Auth-Method"} {
+				if _, set := w.Header()[name]; !set && want != 400 {
+					t.Errorf("%s %s: %s is not set, so a client's own would get through", method, query, name)
+				}
 			}
 		}
 	}

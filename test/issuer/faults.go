@@ -113,7 +113,7 @@ func (i *Issuer) Faulty() map[string]string {
 		"claims that are a list":           Sign(key, head, "[]"),
 		"claims that are no JSON":          Sign(key, head, "{"),
 		"deep claims":                      Sign(key, head, strings.Replace(text(claims), "{", `{"x":`+strings.Repeat("[", 100)+strings.Repeat("]", 100)+",", 1)),
-		"invalid UTF-8":                    Sign(key, head, strings.Replace(text(claims), "auth0|1", "auth0|\xff", 1)),
+		"invalid UTF-8":                    Sign(key, head, strings.Replace(text(claims), "{", "{\"x\":\"\xff\",", 1)),
 		"a line break behind":              good + "\n",
 		"a line break inside":              parts[0] + "." + parts[1] + "." + parts[2][:10] + "\n" + parts[2][10:],
 		"padding":                          good + "==",
