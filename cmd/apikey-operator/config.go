@@ -77,7 +77,7 @@ type ServerConfig struct {
 	// TokenReview is the door of kube-apiserver.
 	TokenReview struct {
 		// UsernamePrefix starts the names of accounts in Kubernetes. Default "kaana:".
-		UsernamePrefix *string `json:"usernamePrefix"`
+		UsernamePrefix string `json:"usernamePrefix"`
 		// ClientCAFile names the PEM certificates of who may ask. Without it anybody may, who learns
 		// about a token only what they learn by using it.
 		ClientCAFile string `json:"clientCAFile"`
@@ -107,7 +107,9 @@ func defaultController() ControllerConfig {
 }
 
 func defaultServer() ServerConfig {
-	return ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443", Metrics: ":8080", ExtAuthz: ":9001"}
+	cfg := ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443", Metrics: ":8080", ExtAuthz: ":9001"}
+	cfg.TokenReview.UsernamePrefix = "kaana:" // apart from the cluster's other users
+	return cfg
 }
 
 // load reads a configuration file over the defaults. An unknown field is an error.
@@ -158,8 +160,9 @@ func (c *ServerConfig) validate() error {
 	if c.MaxStaleness.Duration < 0 {
 		return errors.New("maxStaleness: want a duration like 1h, or 0 for ever")
 	}
-	if p := c.TokenReview.UsernamePrefix; p != nil && strings.HasPrefix(*p, "system:") {
-		return errors.New("tokenReview.usernamePrefix: must not start with system:, which Kubernetes keeps for itself")
+	const theirs = "system:" // a name may add what the prefix lacks of it
+	if p := c.TokenReview.UsernamePrefix; p != "" && p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
+		return errors.New("tokenReview.usernamePrefix: must not lead to names of system:, which Kubernetes keeps for itself")
 	}
 	return c.readProxies()
 }

@@ -25,9 +25,6 @@ import (
 	"github.com/kaana/apikey-operator/internal/server"
 )
 
-// defaultUsernamePrefix keeps the names of accounts apart from those of the cluster's other users.
-const defaultUsernamePrefix = "kaana:"
-
 // runServer runs the server until ctx is done. The configuration file is named for its lines.
 func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, log *slog.Logger) error {
 	if err := cfg.validate(); err != nil {
@@ -76,17 +73,13 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 }
 
 func options(cfg ServerConfig, format apikey.Format, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) server.Options {
-	prefix := defaultUsernamePrefix
-	if p := cfg.TokenReview.UsernamePrefix; p != nil {
-		prefix = *p
-	}
 	verifier := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	if len(cfg.JWT) > 0 { // else a token may be an imported key of that shape
 		verifier.Tokens = tokens
 	}
 	return server.Options{
 		Verifier: verifier, Log: log, Metrics: &server.Metrics{},
-		TrustedProxies: cfg.proxies, UsernamePrefix: prefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
+		TrustedProxies: cfg.proxies, UsernamePrefix: cfg.TokenReview.UsernamePrefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
 	}
 }
 

@@ -139,7 +139,8 @@ func prepare() (finish func() error, err error) {
 		return nil, err
 	}
 	fmt.Printf("Signing %d tokens …\n", jwts)
-	key, head := signer(i)
+	key, _ := i.Key()
+	head := i.Header()
 	signed := make([]string, jwts)
 	var wg sync.WaitGroup
 	for part := range 2 {

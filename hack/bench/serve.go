@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rsa"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -246,10 +245,4 @@ func lookups() error {
 		runtime.KeepAlive(ring)
 	}
 	return nil
-}
-
-// signer returns what signs tokens of the run's issuer.
-func signer(i *issuer.Issuer) (*rsa.PrivateKey, map[string]any) {
-	key, _ := i.Key()
-	return key, i.Header()
 }

@@ -5,6 +5,7 @@ package main
 const (
 	core    = "internal/apikey"
 	decide  = core + "/decide.go"
+	records = core + "/records.go"
 	usable  = core + "/usable.go"
 	token   = core + "/token.go"
 	cadence = core + "/cadence.go"
@@ -26,13 +27,13 @@ var breakages = []breakage{
 	{usable, `case c.Phase == Retired || passed(c.ValidUntil, now):`, `case passed(c.ValidUntil, now):`, core, "TestUsable", ""},
 	{usable, `k.Networks != nil &&`, `len(k.Networks) > 0 &&`, core, "TestAKeyIsAcceptedFromItsNetworksOnly", ""},
 	{usable, `from = from.Unmap().WithZone("")`, `from = from.WithZone("")`, core, "TestAKeyIsAcceptedFromItsNetworksOnly", ""},
-	{decide, `c.Phase, c.ValidUntil = Retiring, earliest(now.Add(s.Overlap), s.Key.ExpiresAt)`, `c.Phase, c.ValidUntil = Retired, now`, core, "TestDecide", ""},
-	{decide, "case c.Phase == Pending && !lost(c, now):\n\t\t\twait = earliest(wait, c.IssuedAt.Add(PublishWindow))\n", ``, core, "TestDecide", ""},
-	{decide, "case c.Phase == Retiring && !urgent:\n\t\t\twait = earliest(wait, c.ValidUntil)\n", ``, core, "TestDecide", ""},
+	{decide, `c.Phase, c.ValidUntil = Retiring, Earliest(now.Add(s.Overlap), s.Key.ExpiresAt)`, `c.Phase, c.ValidUntil = Retired, now`, core, "TestDecide", ""},
+	{records, "case c.Phase == Pending && !lost(c, now):\n\t\t\twait = Earliest(wait, c.IssuedAt.Add(PublishWindow))\n", ``, core, "TestDecide", ""},
+	{records, "case c.Phase == Retiring && !urgent:\n\t\t\twait = Earliest(wait, c.ValidUntil)\n", ``, core, "TestDecide", ""},
 	{decide, `case s.Secret.Holding == Foreign, s.Secret.Holding == Absent && s.Rival != "":`, `case s.Secret.Holding == Absent && s.Rival != "":`, core, "TestDecide", ""},
 	{decide, `requested := s.Rotation.Requested != "" && s.Rotation.Requested != s.Rotation.Handled`, `requested := s.Rotation.Requested != ""`, core, "TestDecide", ""},
 	{decide, "if s.Secret.Holding == Ours {\n\t\tplan.Step = Unpublish", "if s.Secret.Holding != Absent {\n\t\tplan.Step = Unpublish", core, "TestDecide", ""},
-	{decide, `c.Phase, c.ValidUntil = Retired, earliest(c.ValidUntil, now)`, `c.ValidUntil = earliest(c.ValidUntil, now)`, core, "TestDecide", ""},
+	{decide, `c.Phase, c.ValidUntil = Retired, Earliest(c.ValidUntil, now)`, `c.ValidUntil = Earliest(c.ValidUntil, now)`, core, "TestDecide", ""},
 	{decide, `return r.Started.Add(r.Cadence.spread())`, `return r.Started`, core, "TestDecide", ""},
 	{decide, `if s.Unguarded != "" {`, `if false {`, core, "TestDecide", ""},
 	{cadence, `wall := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)`, `wall := local`, core, "TestAScheduleFiresInItsZoneAcrossChangesOfTheClocks", ""},
@@ -48,7 +49,7 @@ var breakages = []breakage{
 	{"internal/keyring/ring.go", `if s.tenant == tenant && s.known && !s.gone {`, `if s.known && !s.gone {`, "internal/keyring", "TestATenantSeesItsOwnProjectsByName", ""},
 	{"internal/server/bearer.go", `case len(headers) > 1, elsewhere(r):`, `case elsewhere(r):`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
 	{"internal/server/bearer.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
-	{"internal/server/rest.go", "case err != nil:\n\t\t\twriteUndecided(w)", "case err != nil && false:\n\t\t\twriteUndecided(w)", "internal/server", "TestAServerThatDoesNotKnowYetSaysSoAndNeverNo", ""},
+	{"internal/server/rest.go", "case err != nil:\n\t\tundecidedAnswer.write(w)", "case err != nil && false:\n\t\tundecidedAnswer.write(w)", "internal/server", "TestAServerThatDoesNotKnowYetSaysSoAndNeverNo", ""},
 	{decide, `if !s.Consumers.Asked || s.Consumers.Told == "" {`, `if !s.Consumers.Asked {`, core, "TestConsumersAreToldOfEachNewTokenButTheFirst", ""},
 	{decide, "if s.Template.Text != \"\" {", "if false {", core, "TestAFaultyTemplateCostsNoDelivery", ""},
 	{core + "/template.go", `; !ok || !known {`, `; !ok || !known && false {`, core, "TestATemplateShowsTheFieldsOfAKey", ""},

@@ -28,7 +28,7 @@ import (
 
 // Webhook stamps and looks at ApiKeys on their way into the API server. All fields are required.
 type Webhook struct {
-	Cache client.Reader // of ApiKeys
+	Cache client.Reader // of ApiKeys, indexed by kube.BySecret
 	Live  client.Reader // of the metadata of Secrets
 	Now   func() time.Time
 }
@@ -158,11 +158,12 @@ func (w *Webhook) taken(ctx context.Context, o *v1alpha1.ApiKey) admission.Warni
 // rival returns the name of another ApiKey that delivers to the same Secret, or "".
 func (w *Webhook) rival(ctx context.Context, o *v1alpha1.ApiKey) string {
 	var list v1alpha1.ApiKeyList
-	if err := w.Cache.List(ctx, &list, client.InNamespace(o.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+	at := client.MatchingFields{kube.BySecret: kube.SecretName(o)}
+	if err := w.Cache.List(ctx, &list, client.InNamespace(o.Namespace), at, client.UnsafeDisableDeepCopy); err != nil {
 		return ""
 	}
 	for i := range list.Items {
-		if other := &list.Items[i]; other.Name != o.Name && !kube.Imported(other) && kube.SecretName(other) == kube.SecretName(o) {
+		if other := &list.Items[i]; other.Name != o.Name && !kube.Key(other).Over(w.Now()) {
 			return other.Name
 		}
 	}

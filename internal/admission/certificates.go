@@ -70,7 +70,9 @@ func (c *Certificates) Start(ctx context.Context) error {
 	for {
 		pause := checkEvery
 		if err := c.ensure(ctx); err != nil && ctx.Err() == nil {
-			pause = retryAfter
+			if !apierrors.IsNotFound(err) { // else the configurations are not installed, which takes a person
+				pause = retryAfter
+			}
 			if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) { // else another replica was faster
 				c.Log.WarnContext(ctx, "admission certificate", "error", err)
 			}

@@ -182,6 +182,9 @@ func (s State) maintain(records []Credential, now time.Time) Plan {
 	if !s.Secret.Exact {
 		plan := s.plan(records)
 		plan.Step = Redeliver
+		if s.Refused.Recorded {
+			return plan
+		}
 		plan.Notices = []Notice{{Reason: ReasonRepaired, Message: fmt.Sprintf("Secret %s was changed; wrote it again with the same token", s.SecretName)}}
 		return plan
 	}
@@ -194,6 +197,11 @@ func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
 	if s.Unguarded != "" {
 		return s.refuse(records, now)
 	}
+	if at := s.attempted(records, now); !at.IsZero() {
+		plan := s.rest(records) // what is recorded is still so
+		plan.WakeAt = Earliest(plan.WakeAt, at.Add(ConflictRetry))
+		return plan
+	}
 	spared, wait := makeRoom(records, urgent, now)
 	if wait.IsZero() {
 		plan := s.plan(spared)
@@ -205,13 +213,24 @@ func (s State) mint(records []Credential, urgent bool, now time.Time) Plan {
 	}
 	if find(records, Current, s.Secret.Digest) >= 0 {
 		plan := s.settled(records, now)
-		plan.WakeAt = earliest(plan.WakeAt, wait)
+		plan.WakeAt = Earliest(plan.WakeAt, wait)
 		return plan
 	}
 	plan := s.plan(records)
 	plan.WakeAt = wait
 	plan.Ready = Condition{Reason: ReasonIssuing, Message: "Waiting for earlier attempts to deliver a token to end."}
 	return plan
+}
+
+// attempted returns when a token was last made for a Secret that the API server refuses, if it is too
+// early to try again.
+func (s State) attempted(records []Credential, now time.Time) time.Time {
+	for _, c := range records {
+		if s.Refused.Recorded && c.Phase == Pending && now.Before(c.IssuedAt.Add(ConflictRetry)) {
+			return c.IssuedAt
+		}
+	}
+	return time.Time{}
 }
 
 // refusedWrite is the plan of a key whose Secret the API server refuses. What the Secret holds
@@ -228,7 +247,7 @@ func (s State) refusedWrite(records []Credential, now time.Time) Plan {
 	if !s.Refused.Recorded {
 		plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonSecretRefused, Message: why.Message})
 	}
-	plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	plan.WakeAt = Earliest(plan.WakeAt, now.Add(ConflictRetry))
 	return plan
 }
 
@@ -240,7 +259,7 @@ func (s State) refuse(records []Credential, now time.Time) Plan {
 	plan.Ready = Condition{Reason: ReasonPolicyMissing,
 		Message: s.Unguarded + " is missing or not in force, so anybody could mint any key: apply config/policy. No token is minted until then; existing ones work."}
 	plan.Notices = append(plan.Notices, s.onChange(ReasonPolicyMissing, Notice{Warning: true, Reason: ReasonPolicyMissing, Message: plan.Ready.Message})...)
-	plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	plan.WakeAt = Earliest(plan.WakeAt, now.Add(ConflictRetry))
 	return plan
 }
 
@@ -254,7 +273,7 @@ func (s State) promote(records []Credential, p int, now time.Time) Plan {
 		case i == p:
 			c.Phase, c.ValidUntil = Current, s.Key.ExpiresAt
 		case c.Phase == Current:
-			c.Phase, c.ValidUntil = Retiring, earliest(now.Add(s.Overlap), s.Key.ExpiresAt)
+			c.Phase, c.ValidUntil = Retiring, Earliest(now.Add(s.Overlap), s.Key.ExpiresAt)
 			event = Notice{Reason: ReasonRotated, Message: fmt.Sprintf("Credential %s is in Secret %s; credential %s is accepted until %s",
 				records[p].Digest.ID(), s.SecretName, c.Digest.ID(), c.ValidUntil.UTC().Format(time.RFC3339))}
 			if due := s.due(); passed(due, now) {
@@ -328,7 +347,7 @@ func (s State) consumers(plan *Plan, current string, now time.Time) {
 		if !s.Consumers.Fault.Recorded {
 			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonNotTold, Message: plan.Consumers.Message})
 		}
-		plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+		plan.WakeAt = Earliest(plan.WakeAt, now.Add(ConflictRetry))
 	default:
 		plan.Step = Tell
 	}
@@ -344,13 +363,24 @@ func (s State) schedule(plan *Plan, now time.Time) {
 		}
 	case s.Rotation.Cadence != Cadence{}:
 		plan.Next = s.due()
-		if passed(plan.Next, now) { // put off until a Retiring credential makes room
-			plan.Rotating = Condition{Reason: ReasonOverlapping, Message: "The rotation waits for the overlap of an earlier one to end: the overlap is long for the interval."}
+		if passed(plan.Next, now) {
+			plan.Rotating = s.putOff()
 			return
 		}
 		plan.Rotating = Condition{True: true, Reason: ReasonScheduled, Message: "Rotates next at " + plan.Next.UTC().Format(time.RFC3339) + "."}
-		plan.WakeAt = earliest(plan.WakeAt, plan.Next)
+		plan.WakeAt = Earliest(plan.WakeAt, plan.Next)
 	}
+}
+
+// putOff says why a rotation that is due does not happen.
+func (s State) putOff() Condition {
+	switch {
+	case s.Refused.Text != "":
+		return Condition{Reason: ReasonSecretRefused, Message: "The rotation waits until the API server lets the Secret be written."}
+	case s.Unguarded != "":
+		return Condition{Reason: ReasonPolicyMissing, Message: "The rotation waits until " + s.Unguarded + " is in force."}
+	}
+	return Condition{Reason: ReasonOverlapping, Message: "The rotation waits for the overlap of an earlier one to end: the overlap is long for the interval."}
 }
 
 // bury is the plan of a key that is over: every credential dead, the Secrets deleted, the
@@ -361,7 +391,7 @@ func (s State) bury(now time.Time, why Condition) Plan {
 	plan.Ready = why
 	for _, c := range s.Credentials {
 		if c.Phase != Retired {
-			c.Phase, c.ValidUntil = Retired, earliest(c.ValidUntil, now)
+			c.Phase, c.ValidUntil = Retired, Earliest(c.ValidUntil, now)
 		}
 		plan.Credentials = append(plan.Credentials, c)
 	}
@@ -376,69 +406,6 @@ func (s State) bury(now time.Time, why Condition) Plan {
 	}
 	plan.Notices = s.onChange(why.Reason, Notice{Reason: why.Reason, Message: why.Message})
 	return plan
-}
-
-// accept is the plan of a key with imported digests: there is nothing to deliver.
-func (s State) accept(now time.Time) Plan {
-	plan := s.plan(s.adopted(now))
-	for _, c := range plan.Credentials {
-		if c.IssuedAt.After(plan.Rotated) {
-			plan.Rotated = c.IssuedAt
-		}
-	}
-	s.Rotation.Last = plan.Rotated
-	plan.WakeAt = s.Key.ExpiresAt
-	s.remind(&plan, now)
-	switch {
-	case s.Disputed != "":
-		plan.Ready = Condition{Reason: ReasonDigestConflict,
-			Message: fmt.Sprintf("Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.", s.Disputed)}
-		plan.Notices = append(plan.Notices, s.onChange(ReasonDigestConflict, Notice{Warning: true, Reason: ReasonDigestConflict, Message: plan.Ready.Message})...)
-		plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
-	case s.Key.Switch == Suspended:
-		plan.Ready = suspended
-		plan.Notices = append(plan.Notices, s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})...)
-	default:
-		plan.Ready = Condition{True: true, Reason: ReasonAccepted, Message: "The imported digests are accepted."}
-		plan.Notices = append(plan.Notices, s.onChange(ReasonAccepted, Notice{Reason: ReasonAccepted, Message: plan.Ready.Message})...)
-	}
-	return plan
-}
-
-// adopted returns the records of the imported digests: those that are new are recorded from now.
-func (s State) adopted(now time.Time) []Credential {
-	out := slices.Clone(s.Digests)
-	for i := range out {
-		out[i].IssuedAt = now
-		for _, was := range s.Credentials {
-			if was.Digest == out[i].Digest {
-				out[i].IssuedAt = was.IssuedAt
-			}
-		}
-	}
-	return out
-}
-
-// remind says when an imported key, which the operator cannot rotate, is due.
-func (s State) remind(plan *Plan, now time.Time) {
-	if s.Rotation.Fault != "" {
-		s.schedule(plan, now)
-		return
-	}
-	due := s.due()
-	switch {
-	case due.IsZero():
-	case passed(due, now):
-		plan.Due = Condition{True: true, Reason: ReasonRotationDue,
-			Message: "The key was to be rotated at " + due.UTC().Format(time.RFC3339) + ". The operator cannot deliver imported tokens: give spec.digests the digest of a new one."}
-		if !s.Reminded {
-			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonRotationDue, Message: plan.Due.Message})
-		}
-	default:
-		plan.Next = due
-		plan.Due = Condition{Reason: ReasonScheduled, Message: "To be rotated by " + due.UTC().Format(time.RFC3339) + "."}
-		plan.WakeAt = earliest(plan.WakeAt, due)
-	}
 }
 
 var suspended = Condition{Reason: ReasonSuspended, Message: "The key is refused until spec.state is Active again; nothing is deleted."}
@@ -474,7 +441,7 @@ func (s State) yield(now time.Time) Plan {
 		Message: fmt.Sprintf("Secret %s: %s. Give another spec.secret.name, or remove what holds the name.", s.SecretName, by)}
 	plan.Delivered = plan.Ready
 	plan.Notices = s.onChange(ReasonSecretConflict, Notice{Warning: true, Reason: ReasonSecretConflict, Message: plan.Ready.Message})
-	plan.WakeAt = earliest(plan.WakeAt, now.Add(ConflictRetry))
+	plan.WakeAt = Earliest(plan.WakeAt, now.Add(ConflictRetry))
 	return plan
 }
 
@@ -484,7 +451,7 @@ func (s State) rest(records []Credential) Plan {
 	plan.WakeAt = s.Key.ExpiresAt
 	for _, c := range records {
 		if c.Phase == Retiring {
-			plan.WakeAt = earliest(plan.WakeAt, c.ValidUntil)
+			plan.WakeAt = Earliest(plan.WakeAt, c.ValidUntil)
 		}
 	}
 	for _, c := range s.Credentials {
@@ -495,80 +462,10 @@ func (s State) rest(records []Credential) Plan {
 	return plan
 }
 
-// aged returns the records as time and the spec have made them: what has run out is Retired, and
-// nothing outlives the key. A credential that has run out stays so even when the key's expiry is
-// moved: "never again" includes a second thought.
-func (s State) aged(now time.Time) []Credential {
-	out := slices.Clone(s.Credentials)
-	for i := range out {
-		c := &out[i]
-		switch {
-		case c.Phase == Retired:
-		case passed(c.ValidUntil, now):
-			c.Phase = Retired
-		case c.Phase == Current:
-			c.ValidUntil = s.Key.ExpiresAt
-		default:
-			c.ValidUntil = earliest(c.ValidUntil, s.Key.ExpiresAt)
-		}
-	}
-	return out
-}
-
-// makeRoom drops the least useful record when there are as many as there may be. When none can be
-// spared it returns the instant from which one can: a Pending credential may be on its way into
-// the Secret, and a Retiring one is promised its overlap unless the need is urgent.
-func makeRoom(records []Credential, urgent bool, now time.Time) ([]Credential, time.Time) {
-	if len(records) < MaxCredentials {
-		return records, time.Time{}
-	}
-	var wait time.Time
-	victim := -1
-	for i, c := range records {
-		switch {
-		case c.Phase == Current:
-		case c.Phase == Pending && !lost(c, now):
-			wait = earliest(wait, c.IssuedAt.Add(PublishWindow))
-		case c.Phase == Retiring && !urgent:
-			wait = earliest(wait, c.ValidUntil)
-		case victim < 0 || lessUseful(c, records[victim]):
-			victim = i
-		}
-	}
-	if victim < 0 {
-		return records, wait
-	}
-	return slices.Delete(slices.Clone(records), victim, victim+1), time.Time{}
-}
-
-// lost reports whether a Pending credential has waited for its Secret for too long.
-func lost(c Credential, now time.Time) bool { return !now.Before(c.IssuedAt.Add(PublishWindow)) }
-
-// lessUseful orders what can be spared: Retired, then lost Pending, then Retiring; the oldest first.
-func lessUseful(a, b Credential) bool {
-	if a.Phase != b.Phase {
-		return a.Phase < b.Phase // Retired < Pending < Retiring
-	}
-	return a.IssuedAt.Before(b.IssuedAt)
-}
-
-// find returns the index of the record with that phase and digest, or -1.
-func find(records []Credential, phase Phase, d Digest) int {
-	return slices.IndexFunc(records, func(c Credential) bool { return !d.IsZero() && c.Phase == phase && c.Digest == d })
-}
-
 // onChange returns the notice when the Ready condition's reason becomes another one.
 func (s State) onChange(to Reason, n Notice) []Notice {
 	if s.LastReason == to {
 		return nil
 	}
 	return []Notice{n}
-}
-
-// earliest returns the earlier of two instants, where zero means never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -80,6 +80,60 @@ func TestAKeyIsAcceptedFromItsNetworksOnly(t *testing.T) {
 	}
 }
 
+func TestAKeyIsOverWhenNothingCanMakeItsCredentialsUsableAgain(t *testing.T) {
+	for _, k := range []Key{active(), {Switch: Suspended}, {Switch: Revoked}, {}, {Switch: 99}, {Switch: Active, Deleted: true}, {Switch: Active, ExpiresAt: now},
+		{Switch: Active, ExpiresAt: now.Add(time.Second)}, {Switch: Suspended, ExpiresAt: now}} {
+		plan := Decide(State{Key: k, Secret: Seen{Holding: Ours, Digest: one, Exact: true}, Credentials: []Credential{cred(Current, one, time.Hour)}}, now)
+		if dead := k.Deleted || plan.Step == Unpublish; dead != k.Over(now) {
+			t.Errorf("%+v: over is %v, but its plan is %+v", k, k.Over(now), plan)
+		}
+	}
+}
+
+func TestARefusedSecretIsTriedOnceAMinute(t *testing.T) {
+	pending := cred(Pending, one, 20*time.Second)
+	s := State{Key: active(), Credentials: []Credential{pending}, Refused: Fault{Recorded: true}}
+	if plan := Decide(s, now); plan.Step != Settle || plan.Ready.Reason != "" || !plan.WakeAt.Equal(now.Add(40*time.Second)) {
+		t.Errorf("too early: %+v", plan)
+	}
+	if plan := Decide(s, now.Add(40*time.Second)); plan.Step != Mint {
+		t.Errorf("after a minute: %+v", plan)
+	}
+	s.Refused.Recorded = false // the spec has changed since
+	if plan := Decide(s, now); plan.Step != Mint {
+		t.Errorf("after a change: %+v", plan)
+	}
+}
+
+func TestARotationThatIsPutOffSaysWhy(t *testing.T) {
+	daily, err := Every(DefaultOverlap, "uid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*State)
+		want   Reason
+	}{
+		"no policy guards it": {func(s *State) { s.Unguarded = "policy x" }, ReasonPolicyMissing},
+		"the API server refuses the Secret": {func(s *State) {
+			s.Refused.Text = "no"
+			s.Held = two
+			s.Credentials = append(s.Credentials, cred(Pending, two, 0))
+		},
+			ReasonSecretRefused},
+		"former tokens are promised their overlap": {func(s *State) {
+			s.Credentials = append(s.Credentials, cred(Retiring, two, time.Hour, time.Hour), cred(Retiring, three, time.Hour, time.Hour), cred(Retiring, four, time.Hour, time.Hour))
+		}, ReasonOverlapping},
+	} {
+		s := State{Key: active(), Secret: Seen{Holding: Ours, Digest: one, Exact: true}, Credentials: []Credential{cred(Current, one, 50*time.Hour)},
+			Rotation: Rotation{Cadence: daily, Last: now.Add(-50 * time.Hour), Started: now.Add(-100 * time.Hour)}}
+		c.change(&s)
+		if plan := Decide(s, now); plan.Rotating.True || plan.Rotating.Reason != c.want || plan.Step != Settle || plan.Next.IsZero() {
+			t.Errorf("%s: step %d, %+v, next %v", name, plan.Step, plan.Rotating, plan.Next)
+		}
+	}
+}
+
 // outcome is what a case expects of a plan.
 type outcome struct {
 	step   Step

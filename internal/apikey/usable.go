@@ -43,6 +43,11 @@ type Key struct {
 	Networks []netip.Prefix
 }
 
+// Over reports whether the key is done for: deleted, revoked or expired. It delivers nothing more.
+func (k Key) Over(now time.Time) bool {
+	return k.Deleted || k.Switch != Active && k.Switch != Suspended || passed(k.ExpiresAt, now)
+}
+
 // Credential is one digest with its times and phase.
 type Credential struct {
 	Digest     Digest

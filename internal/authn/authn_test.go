@@ -57,6 +57,7 @@ func TestVerify(t *testing.T) {
 		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Account.Username = "system:admin" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 		"so is a system id":                {"imported", func(f *authn.Found) { f.Principal.Account.ID = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 		"so is a system tenant":            {"imported", func(f *authn.Found) { f.Principal.Tenant = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+		"so is the name of a key":          {"imported", func(f *authn.Found) { f.Principal.Account.Username = "apikey:prod:billing" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 		"so is a role that nobody defined": {"imported", func(f *authn.Found) { f.Principal.Role = authn.ParseRole("root") }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
 	} {
 		t.Run(name, func(t *testing.T) {

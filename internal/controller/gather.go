@@ -23,9 +23,8 @@ import (
 )
 
 const (
-	bySecret = "secretName" // ApiKeys by the Secret that they deliver to
-	byDigest = "digest"     // ApiKeys by every digest that they claim
-	byOwner  = "owner"      // Secrets by the UID of their controller
+	byDigest = "digest" // ApiKeys by every digest that they claim
+	byOwner  = "owner"  // Secrets by the UID of their controller
 )
 
 // index is one way in which gather looks objects up.
@@ -38,7 +37,7 @@ type index struct {
 // indexes are all ways in which gather looks ApiKeys and Secrets up.
 func indexes() []index {
 	return []index{
-		{&v1alpha1.ApiKey{}, bySecret, func(o client.Object) []string {
+		{&v1alpha1.ApiKey{}, kube.BySecret, func(o client.Object) []string {
 			if k, ok := o.(*v1alpha1.ApiKey); ok && !kube.Imported(k) {
 				return []string{kube.SecretName(k)}
 			}
@@ -90,7 +89,8 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 	v.Rotation.LastFault = reasonOf(o, conditionRotating) == apikey.ReasonInvalidRotation
 	v.Consumers = apikey.Consumers{Asked: kube.HasConsumers(o), Told: o.Status.ToldCredential}
 	v.Consumers.Fault.Recorded = reasonOf(o, conditionConsumersTold) == apikey.ReasonNotTold
-	v.Refused.Recorded = reasonOf(o, conditionDelivered) == apikey.ReasonSecretRefused
+	refused := meta.FindStatusCondition(o.Status.Conditions, conditionDelivered)
+	v.Refused.Recorded = refused != nil && refused.Reason == string(apikey.ReasonSecretRefused) && refused.ObservedGeneration == o.Generation
 	v.Template = apikey.Fault{Text: kube.TemplateFault(o), Recorded: reasonOf(o, conditionDelivered) == apikey.ReasonInvalidTemplate}
 	if v.Imported {
 		v.Digests = kube.Credentials(o)
@@ -113,7 +113,7 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 // by reading it.
 func (r *Reconciler) look(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
 	known := secretMetadata()
-	switch err := r.Client.Get(ctx, v.at(o), known); {
+	switch err := r.Client.Get(ctx, v.at(o), known, client.UnsafeDisableDeepCopy); {
 	case err == nil:
 		if seen, ok := r.seen.recall(o, known.ResourceVersion); ok {
 			v.Secret = seen
@@ -184,14 +184,12 @@ func known(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.Credentia
 // rival returns the name of an older ApiKey that delivers to the same Secret, or "".
 func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, error) {
 	var list v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFields{bySecret: kube.SecretName(o)}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFields{kube.BySecret: kube.SecretName(o)}); err != nil {
 		return "", fmt.Errorf("list ApiKeys of Secret %s: %w", kube.SecretName(o), err)
 	}
 	for i := range list.Items {
 		other := &list.Items[i]
-		key := kube.Key(other)
-		over := key.Switch == apikey.Revoked || key.Deleted || !key.ExpiresAt.IsZero() && !r.Now().Before(key.ExpiresAt)
-		if other.UID != o.UID && !over && kube.Claim(other).Precedes(kube.Claim(o)) {
+		if other.UID != o.UID && !kube.Key(other).Over(r.Now()) && kube.Claim(other).Precedes(kube.Claim(o)) {
 			return other.Name, nil
 		}
 	}
@@ -239,7 +237,7 @@ func (r *Reconciler) namers(ctx context.Context, secret client.Object) []reconci
 		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
 	}
 	var list v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{bySecret: secret.GetName()}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{kube.BySecret: secret.GetName()}); err != nil {
 		return out // the cache is not there yet; every ApiKey is reconciled when it is
 	}
 	for i := range list.Items {

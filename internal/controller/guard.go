@@ -30,13 +30,13 @@ func (r *Reconciler) unguarded(ctx context.Context) (string, error) {
 	for _, name := range policies {
 		at := client.ObjectKey{Name: name}
 		var policy admissionv1.ValidatingAdmissionPolicy
-		if err := r.Client.Get(ctx, at, &policy); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Get(ctx, at, &policy, client.UnsafeDisableDeepCopy); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("get ValidatingAdmissionPolicy %s: %w", name, err)
 		} else if apierrors.IsNotFound(err) || policy.Spec.FailurePolicy == nil || *policy.Spec.FailurePolicy != admissionv1.Fail {
 			return "ValidatingAdmissionPolicy " + name, nil
 		}
 		var binding admissionv1.ValidatingAdmissionPolicyBinding
-		if err := r.Client.Get(ctx, at, &binding); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Get(ctx, at, &binding, client.UnsafeDisableDeepCopy); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("get ValidatingAdmissionPolicyBinding %s: %w", name, err)
 		} else if apierrors.IsNotFound(err) || binding.Spec.PolicyName != name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
 			return "ValidatingAdmissionPolicyBinding " + name, nil

@@ -107,19 +107,11 @@ func count(keys []v1alpha1.ApiKey, now time.Time) tally {
 			t.phases[c.Phase]++
 		}
 		if next := o.Status.NextRotationTime; next != nil {
-			t.rotation = earliest(t.rotation, next.Time)
+			t.rotation = apikey.Earliest(t.rotation, next.Time)
 		}
 		if end := o.Spec.ExpiresAt; end != nil && end.After(now) && o.Spec.State == v1alpha1.KeyActive {
-			t.expiry = earliest(t.expiry, end.Time)
+			t.expiry = apikey.Earliest(t.expiry, end.Time)
 		}
 	}
 	return t
-}
-
-// earliest returns the earlier of two instants, where zero means never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }

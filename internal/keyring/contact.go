@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 )
 
 const (
@@ -47,6 +48,17 @@ func (c *contact) change(what string, how func(*watchState)) {
 // caughtUp says that a whole list has been taken over.
 func (c *contact) caughtUp(what string) {
 	c.change(what, func(s *watchState) { s.behind = false })
+}
+
+// watching counts the watches that a function opens.
+func (c *contact) watching(what string, open cache.WatchFuncWithContext) cache.WatchFuncWithContext {
+	return func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		w, err := open(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return c.watched(what, o, w), nil
+	}
 }
 
 // watched counts a watch until it ends, whichever way. One that sends all there is first is behind

@@ -95,7 +95,7 @@ func (r *Ring) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	}
 	account := r.slab.names.text(k.account, int(k.idLen)+int(k.userLen))
 	found.Principal = authn.Principal{Account: authn.Account{ID: account[:k.idLen], Username: account[k.idLen:]}, Role: k.role, Tenant: in.tenant,
-		Scopes: r.slab.scopes.value(k.scopes), Method: authn.APIKey, Issued: found.Credential.IssuedAt, Expires: earliest(found.Key.ExpiresAt, found.Credential.ValidUntil),
+		Scopes: r.slab.scopes.value(k.scopes), Method: authn.APIKey, Issued: found.Credential.IssuedAt, Expires: apikey.Earliest(found.Key.ExpiresAt, found.Credential.ValidUntil),
 		Key: authn.Key{Namespace: in.name, Name: r.slab.nameOf(k), UID: k.uid}, Credential: d}
 	return found, true, nil
 }
@@ -290,12 +290,4 @@ func instant(s uint32) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(int64(s), 0)
-}
-
-// earliest returns the earlier of two instants, where zero means never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -203,24 +203,26 @@ func (s *slab) drop(at ref) {
 	s.keys.free(at)
 }
 
+// texts are where the texts of a key begin.
+type texts struct{ name, account span }
+
 // tidied returns where every key's texts stand in an arena without gaps, when it is time for one. It
 // only reads, so readers go on meanwhile.
-func (s *slab) tidied() (*arena, []keyRecord) {
+func (s *slab) tidied() (*arena, []texts) {
 	const worth = 1 << 20
 	if s.names.dead < worth || s.names.dead < s.names.size()/2 {
 		return nil, nil
 	}
-	fresh, moved := &arena{}, make([]keyRecord, s.keys.length())
+	fresh, moved := &arena{}, make([]texts, s.keys.length())
 	for i := range moved {
 		k := s.keys.at(ref(i + 1))
-		moved[i].name = fresh.put(s.nameOf(k))
-		moved[i].account = fresh.put(s.names.text(k.account, int(k.idLen)+int(k.userLen)))
+		moved[i] = texts{name: fresh.put(s.nameOf(k)), account: fresh.put(s.names.text(k.account, int(k.idLen)+int(k.userLen)))}
 	}
 	return fresh, moved
 }
 
 // tidy puts the texts where tidied has put them.
-func (s *slab) tidy(fresh *arena, moved []keyRecord) {
+func (s *slab) tidy(fresh *arena, moved []texts) {
 	for i := range moved {
 		k := s.keys.at(ref(i + 1))
 		k.name, k.account = moved[i].name, moved[i].account

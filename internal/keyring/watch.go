@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -52,14 +51,8 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 	wg.Go(func() { r.beat(ctx, client) })
 	wg.Go(func() {
 		cache.NewReflectorWithOptions(&cache.ListWatch{
-			ListWithContextFunc: plain.ListWithContext,
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				w, err := plain.WatchWithContext(ctx, o)
-				if err != nil {
-					return nil, err
-				}
-				return r.contact.watched(watchedKeys, o, w), nil
-			},
+			ListWithContextFunc:  plain.ListWithContext,
+			WatchFuncWithContext: r.contact.watching(watchedKeys, plain.WatchWithContext),
 		}, &v1alpha1.ApiKey{}, keyStore{r}, cache.ReflectorOptions{Name: "apikeys"}).RunWithContext(ctx)
 	})
 	wg.Go(func() {
@@ -67,13 +60,7 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				return namespaces.List(ctx, o)
 			},
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				w, err := namespaces.Watch(ctx, o)
-				if err != nil {
-					return nil, err
-				}
-				return r.contact.watched(watchedSpaces, o, w), nil
-			},
+			WatchFuncWithContext: r.contact.watching(watchedSpaces, namespaces.Watch),
 		}, &metav1.PartialObjectMetadata{}, spaceStore{r}, cache.ReflectorOptions{Name: "namespaces"}).RunWithContext(ctx)
 	})
 	wg.Wait()

@@ -5,11 +5,11 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -84,52 +84,37 @@ func (s *Server) ServeExtAuthz(ctx context.Context, l net.Listener, config *tls.
 // Envoy does on errors is for its configuration to say.
 func (e *extAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	attributes := in.GetAttributes()
-	var rules []authn.Rule
-	for name, value := range attributes.GetContextExtensions() {
-		some, err := demands(name, value)
-		if err != nil {
-			if e.server.diary.limit.Allow() {
-				e.server.Log.WarnContext(ctx, "ext_authz: context_extensions cannot be read, so nobody gets through", "error", err)
-			}
-			return refuse(http.StatusForbidden, codes.PermissionDenied, failure{"Forbidden", "This route is misconfigured", "bad_request"}), nil
+	rules, err := requirements(demands(attributes.GetContextExtensions()))
+	if err != nil {
+		if e.server.diary.limit.Allow() {
+			e.server.Log.WarnContext(ctx, "ext_authz: context_extensions cannot be read, so nobody gets through", "error", err)
 		}
-		rules = append(rules, some...)
+		return refuse(misconfigured), nil
 	}
 	token, denial := bearerOf(attributes.GetRequest().GetHttp())
 	address := attributes.GetSource().GetAddress().GetSocketAddress().GetAddress()
 	from, _ := netip.ParseAddr(address) // what is none is in no network
-	if hops, ok := attributes.GetRequest().GetHttp().GetHeaders()["x-forwarded-for"]; ok {
-		from = e.server.through(from.Unmap(), hops)
-	}
+	from = e.server.through(from.Unmap(), attributes.GetRequest().GetHttp().GetHeaders()["x-forwarded-for"])
 	p, denial, err := e.server.judge(ctx, presented{door: ExtAuthz, token: token, denial: denial, from: from, route: "Check", peer: address}, rules...)
 	switch {
 	case err != nil:
-		return refuse(http.StatusServiceUnavailable, codes.Unavailable, unavailable), nil //nolint:nilerr // undecided, counted and told by judge
+		return refuse(undecidedAnswer), nil //nolint:nilerr // undecided, counted and told by judge
 	case denial.Denied():
-		code := codes.Unauthenticated
-		if denial.Code == authn.Forbidden {
-			code = codes.PermissionDenied
-		}
-		return refuse(denial.Status(), code, failure{http.StatusText(denial.Status()), denial.Message(), string(denial.Code)}, header("www-authenticate", challenge(denial))), nil
+		return refuse(refusals[denial.Code]), nil
 	}
 	return admit(&p), nil
 }
 
-// demands reads a context extension: one or more values separated by spaces. None is a mistake: an
-// empty value must not open a route.
-func demands(name, value string) (rules []authn.Rule, err error) {
-	values := strings.Fields(value)
-	if len(values) == 0 {
-		values = []string{""}
-	}
-	for _, v := range values {
-		rule, err := requirement(name, v)
-		if err != nil {
-			return nil, err
+// demands reads context extensions: each has one or more values separated by spaces. None is a
+// mistake: an empty value must not open a route.
+func demands(extensions map[string]string) url.Values {
+	out := make(url.Values, len(extensions))
+	for name, value := range extensions {
+		if out[name] = strings.Fields(value); len(out[name]) == 0 {
+			out[name] = []string{""}
 		}
-		rules = append(rules, rule)
 	}
-	return rules, nil
+	return out
 }
 
 // bearerOf returns the one credential of a request that Envoy asks about.
@@ -174,14 +159,23 @@ func header(name, value string) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: strings.ToLower(name), Value: value}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}
 }
 
+// misconfigured is what is said of a route whose demands cannot be read.
+var misconfigured = newRefusal(http.StatusForbidden, failure{"Forbidden", "This route is misconfigured", "bad_request"}, "")
+
+// grpcCodes are the codes of our statuses (google.rpc.Code).
+var grpcCodes = map[int]codes.Code{http.StatusUnauthorized: codes.Unauthenticated, http.StatusForbidden: codes.PermissionDenied, http.StatusServiceUnavailable: codes.Unavailable}
+
 // refuse is a denied response.
-func refuse(httpStatus int, code codes.Code, body failure, headers ...*corev3.HeaderValueOption) *authv3.CheckResponse {
-	text, _ := json.Marshal(body) // three strings
+func refuse(r refusal) *authv3.CheckResponse {
+	headers := []*corev3.HeaderValueOption{header("content-type", "application/json"), header("cache-control", "no-store")}
+	for _, c := range r.challenge {
+		headers = append(headers, header("www-authenticate", c))
+	}
 	return &authv3.CheckResponse{
-		Status: &status.Status{Code: int32(code), Message: body.Message}, //nolint:gosec // codes are small
+		Status: &status.Status{Code: int32(grpcCodes[r.status]), Message: r.message}, //nolint:gosec // codes are small
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(httpStatus)}, //nolint:gosec // likewise
-			Headers: append(headers, header("content-type", "application/json"), header("cache-control", "no-store")), Body: string(text),
+			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(r.status)}, //nolint:gosec // likewise
+			Headers: headers, Body: string(r.body),
 		}},
 	}
 }

@@ -24,13 +24,10 @@ func identify(p *authn.Principal) (out [len(identity)]string) {
 // forwardAuth answers a proxy's question about a request: nginx's auth_request, Traefik's
 // ForwardAuth, Caddy's forward_auth. The query says what it takes: role= and any number of scope=.
 func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
-	var rules []authn.Rule
-	if r.URL.RawQuery != "" {
-		var err error
-		if rules, err = requirements(r.URL.RawQuery); err != nil {
-			writeError(w, http.StatusBadRequest, "Bad Request", err.Error(), "bad_request")
-			return
-		}
+	rules, err := queried(r.URL.RawQuery)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, "Bad Request", err.Error(), "bad_request")
+		return
 	}
 	token, denial := bearer(r)
 	p, denial, err := s.judge(r.Context(), presented{door: ForwardAuth, token: token, denial: denial, from: s.client(r), route: "/auth", peer: r.RemoteAddr}, rules...)
@@ -42,25 +39,27 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	for i, name := range identity {
 		h[name] = values[i : i+1 : i+1] // one allocation for all
 	}
-	switch {
-	case err != nil:
-		writeUndecided(w)
-	case denial.Denied():
-		writeDenial(w, denial)
-	default:
+	if through(w, denial, err) {
 		h["Cache-Control"] = noStore
 		w.WriteHeader(http.StatusOK)
 	}
 }
 
-// requirements reads what a query demands. Anything that it cannot read is an error: a typo must not
-// open a door.
-func requirements(query string) ([]authn.Rule, error) {
+// queried reads what a query demands.
+func queried(query string) ([]authn.Rule, error) {
+	if query == "" {
+		return nil, nil
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, errors.New("the query cannot be read")
 	}
 	delete(values, "access_token") // a denial, not an error
+	return requirements(values)
+}
+
+// requirements reads demands. Anything that it cannot read is an error: a typo must not open a door.
+func requirements(values url.Values) ([]authn.Rule, error) {
 	var rules []authn.Rule
 	for name, list := range values {
 		for _, v := range list {

@@ -63,7 +63,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request, caller authn
 	p, denial, err := s.judge(r.Context(), c, authn.Rule{Tenant: caller.Tenant})
 	switch {
 	case err != nil:
-		writeUndecided(w)
+		undecidedAnswer.write(w)
 	case denial.Denied():
 		writeJSON(w, http.StatusOK, inactive{})
 	default:

@@ -55,15 +55,23 @@ func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Req
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, denial := bearer(r)
 		p, denial, err := s.judge(r.Context(), presented{door: REST, token: token, denial: denial, from: s.client(r), route: r.Pattern, peer: r.RemoteAddr}, rule)
-		switch {
-		case err != nil:
-			writeUndecided(w)
-		case denial.Denied():
-			writeDenial(w, denial)
-		default:
+		if through(w, denial, err) {
 			next(w, r, p)
 		}
 	}
+}
+
+// through answers whoever is not let through, and reports whether the caller is.
+func through(w http.ResponseWriter, denial authn.Denial, err error) bool {
+	switch {
+	case err != nil:
+		undecidedAnswer.write(w)
+	case denial.Denied():
+		writeDenial(w, denial)
+	default:
+		return true
+	}
+	return false
 }
 
 // failure is the body of every answer that is not a success. Clients depend on the first two
@@ -74,37 +82,45 @@ type failure struct {
 	Code    string `json:"code"`
 }
 
-// unavailable is what is said when it cannot be told who somebody is.
-var unavailable = failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}
-
-func writeUndecided(w http.ResponseWriter) {
-	writeJSON(w, http.StatusServiceUnavailable, unavailable)
-}
-
-// refusal is a denial as it is answered.
+// refusal is an answer that is made once: strangers ask for many.
 type refusal struct {
 	status    int
+	message   string
 	body      []byte
-	challenge []string
+	challenge []string // none, or one
 }
 
-// refusals are all denials, made once: strangers ask for many.
+func newRefusal(status int, body failure, challenge string) refusal {
+	text, _ := json.Marshal(body) // three strings
+	r := refusal{status: status, message: body.Message, body: text}
+	if challenge != "" {
+		r.challenge = []string{challenge}
+	}
+	return r
+}
+
+func (r refusal) write(w http.ResponseWriter) {
+	if r.challenge != nil {
+		w.Header()["Www-Authenticate"] = r.challenge
+	}
+	writeBody(w, r.status, r.body)
+}
+
+// undecidedAnswer is what is said when it cannot be told who somebody is.
+var undecidedAnswer = newRefusal(http.StatusServiceUnavailable, failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}, "")
+
+// refusals are all denials.
 var refusals = func() map[authn.Code]refusal {
 	out := map[authn.Code]refusal{}
 	for _, code := range []authn.Code{authn.MissingToken, authn.InvalidToken, authn.TokenExpired, authn.Forbidden} {
 		d := authn.Denial{Code: code}
-		body, _ := json.Marshal(failure{http.StatusText(d.Status()), d.Message(), string(code)}) // three strings
-		out[code] = refusal{d.Status(), body, []string{challenge(d)}}
+		out[code] = newRefusal(d.Status(), failure{http.StatusText(d.Status()), d.Message(), string(code)}, challenge(d))
 	}
 	return out
 }()
 
 // writeDenial answers with a denial.
-func writeDenial(w http.ResponseWriter, d authn.Denial) {
-	r := refusals[d.Code]
-	w.Header()["Www-Authenticate"] = r.challenge
-	writeBody(w, r.status, r.body)
-}
+func writeDenial(w http.ResponseWriter, d authn.Denial) { refusals[d.Code].write(w) }
 
 // challenge is that of RFC 6750, section 3: without an error when there was no credential to be
 // wrong.

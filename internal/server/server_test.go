@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
@@ -237,6 +240,73 @@ func TestAReviewWantsTheCertificateOfTheAPIServerWhenToldTo(t *testing.T) {
 			t.Errorf("%d chains: %d", chains, w.Code)
 		}
 	}
+}
+
+func TestAReviewNeverNamesAUserOfKubernetes(t *testing.T) {
+	for prefix, name := range map[string]string{"": "system:admin", "system:": "admin", "sys": "tem:admin", "system": ":admin"} {
+		h := loosely(t, func(o *Options) {
+			o.UsernamePrefix = prefix
+			o.Verifier.Keys = loose{authn.Principal{Role: authn.Admin, Tenant: "acme", Method: authn.APIKey, Account: authn.Account{ID: "1", Username: name}}}
+		}).Handler()
+		r := httptest.NewRequest(http.MethodPost, "/webhook/tokenreview", strings.NewReader(`{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"good"}}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 || strings.Contains(w.Body.String(), "system:") || strings.Contains(w.Body.String(), `"authenticated":true`) {
+			t.Errorf("%q + %q: %d %s", prefix, name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestEveryReasonOfADenialIsCounted(t *testing.T) {
+	for d := apikey.KeyDeleted; d.String() != "unknown"; d++ {
+		if _, known := reasonIndex[d.String()]; !known {
+			t.Errorf("apikey_verifications_total has no reason %q", d)
+		}
+	}
+}
+
+func TestEnvoyIsBelievedWhomItForwardsForWhenItIsTrusted(t *testing.T) {
+	for name, c := range map[string]struct {
+		peer, forwarded string
+		want            bool
+	}{
+		"a trusted proxy names a client of the network": {"10.0.0.1", "192.0.2.7", true},
+		"and one outside of it":                         {"10.0.0.1", "198.51.100.7", false},
+		"what the client wrote before does not count":   {"10.0.0.1", "192.0.2.7, 198.51.100.7", false},
+		"nobody believes a stranger":                    {"198.51.100.7", "192.0.2.7", false},
+		"a stranger of the network is itself":           {"192.0.2.7", "198.51.100.7", true},
+		"garbage is no address":                         {"10.0.0.1", "x", false},
+		"a proxy that forwards for nobody is itself":    {"10.0.0.1", "", false},
+	} {
+		s := loosely(t, func(o *Options) {
+			o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+			o.Verifier.Keys = networked{o.Verifier.Keys, netip.MustParsePrefix("192.0.2.0/24")}
+		})
+		headers := map[string]string{"authorization": "Bearer good"}
+		if c.forwarded != "" {
+			headers["x-forwarded-for"] = c.forwarded
+		}
+		answer, err := (&extAuthz{server: s}).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Source:  &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: c.peer}}}},
+			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Headers: headers}},
+		}})
+		if err != nil || (answer.GetOkResponse() != nil) != c.want {
+			t.Errorf("%s: %v, %v", name, answer, err)
+		}
+	}
+}
+
+// networked limits the keys of a keyring to a network.
+type networked struct {
+	authn.Keys
+	network netip.Prefix
+}
+
+func (n networked) Lookup(d apikey.Digest) (authn.Found, bool, error) {
+	f, ok, err := n.Keys.Lookup(d)
+	f.Key.Networks = []netip.Prefix{n.network}
+	return f, ok, err
 }
 
 func TestStrangersCannotFillTheLog(t *testing.T) {

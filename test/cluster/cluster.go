@@ -215,11 +215,7 @@ func (c *Cluster) log(name string) (*os.File, error) {
 
 // PauseAPIServer stops kube-apiserver where it is, as SIGSTOP does, until release is called.
 func (c *Cluster) PauseAPIServer() (release func(), err error) {
-	out, err := exec.Command("pgrep", "-f", "kube-apiserver .*"+c.options.State).Output() //nolint:noctx // immediate
-	if err != nil {
-		return nil, fmt.Errorf("find kube-apiserver: %w", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	pid, err := c.apiServer()
 	if err != nil {
 		return nil, fmt.Errorf("find kube-apiserver: %w", err)
 	}
@@ -227,6 +223,24 @@ func (c *Cluster) PauseAPIServer() (release func(), err error) {
 		return nil, fmt.Errorf("pause kube-apiserver: %w", err)
 	}
 	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }, nil
+}
+
+// apiServer returns the process id of this cluster's kube-apiserver, which envtest keeps to itself.
+func (c *Cluster) apiServer() (int, error) {
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range lines {
+		line, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		if name, args, _ := strings.Cut(string(line), "\x00"); filepath.Base(name) == "kube-apiserver" && strings.Contains(args, c.options.State) {
+			return strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return 0, errors.New("there is none of this cluster")
 }
 
 // Stop ends every process that Start started.

@@ -73,6 +73,12 @@ var _ = Describe("the admission webhook", Ordered, func() {
 	})
 	BeforeEach(func() { *heard = nil })
 
+	It("leaves what an author writes as it is written", func(ctx SpecContext) {
+		o, err := anna.Create(ctx, manifest(fresh(), parse(`{rotation: {every: 720h, overlap: 24h}}`)), metav1.CreateOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(o.Object["spec"]).To(HaveKeyWithValue("rotation", map[string]any{"every": "720h", "overlap": "24h"}))
+	})
+
 	It("stamps who asked, whatever they say, and keeps the stamp", func(ctx SpecContext) {
 		name := fresh()
 		o, err := anna.Create(ctx, asked(name, "ben"), metav1.CreateOptions{})
@@ -122,6 +128,17 @@ var _ = Describe("the admission webhook", Ordered, func() {
 			Expect(err).NotTo(HaveOccurred())
 			return *heard
 		}).Should(ContainElement(ContainSubstring("Secret in-use is what ApiKey in-use delivers to")))
+
+		By("but not for the sake of a key that is over")
+		kubectl(ctx, "create", "secret", "generic", "-n", "acme-dev", "was-in-use")
+		_, err = anna.Create(ctx, manifest("was-in-use", parse("{state: Revoked}")), metav1.CreateOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() warnings {
+			*heard = nil
+			_, err = anna.Create(ctx, manifest(fresh(), parse("{secret: {name: was-in-use}}")), metav1.CreateOptions{})
+			Expect(err).NotTo(HaveOccurred())
+			return *heard
+		}).Should(ConsistOf(ContainSubstring("Secret was-in-use exists and is not this ApiKey's")))
 	})
 
 	It("does not stand in the way of a revocation when it is away, nor let anybody forge a stamp", func(ctx SpecContext) {

@@ -245,7 +245,7 @@ var _ = DescribeTable("says in one line what is wrong and ends", func(ctx SpecCo
 	Entry("an expression that does not compile", "server", "tls: {certFile: CERT, keyFile: KEY}\njwt:\n- issuer: {url: \"https://a.example/\", audiences: [x]}\n  claimMappings:\n    role:\n      expression: claims.", "", `line 6: jwt[0].claimMappings.role.expression: ERROR`),
 	Entry("a typo in an issuer", "server", "tls: {certFile: CERT, keyFile: KEY}\njwt:\n- issuer:\n    audience: [x]", "", `line 4: unknown field "audience"`),
 	Entry("a proxy that is no network", "server", "tls: {certFile: CERT, keyFile: KEY}\ntrustedProxies: [10.0.0.1]", "", "trustedProxies[0]: want a network like 10.0.0.0/8"),
-	Entry("a username prefix of Kubernetes' own", "server", "tls: {certFile: CERT, keyFile: KEY}\ntokenReview: {usernamePrefix: \"system:\"}", "", "tokenReview.usernamePrefix: must not start with system:"),
+	Entry("a username prefix of Kubernetes' own", "server", "tls: {certFile: CERT, keyFile: KEY}\ntokenReview: {usernamePrefix: \"system:\"}", "", "tokenReview.usernamePrefix: must not lead to names of system:"),
 	Entry("a client CA that is none", "server", "tls: {certFile: CERT, keyFile: KEY}\ntokenReview: {clientCAFile: KEY}", "", "tokenReview.clientCAFile"),
 	Entry("an API server that is not there", "server", "listen: 127.0.0.1:0\nmetrics: \"0\"\nextAuthz: \"0\"\ntls: {certFile: CERT, keyFile: KEY}", "https://127.0.0.1:1", "reach the Kubernetes API server at https://127.0.0.1:1"),
 	Entry("nor for the controller", "controller", "probes: 127.0.0.1:0", "https://127.0.0.1:1", "reach the Kubernetes API server at https://127.0.0.1:1"),

@@ -30,6 +30,9 @@ const (
 	// them. It does not change.
 	RequestedByAnnotation = "auth.kaana.com/requested-by"
 
+	// BySecret is the field by which a cache indexes ApiKeys: the name of the Secret they deliver to.
+	BySecret = "secretName"
+
 	defaultSecretKey = "token"
 	maxRequest       = 256
 )

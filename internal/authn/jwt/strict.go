@@ -22,12 +22,6 @@ const (
 // find keys (jku, x5u, jwk, x5c) is ignored.
 type header struct{ algorithm, keyID string }
 
-// Looks reports whether a presented string has the shape of a signed token: three segments, the
-// first a JSON object in base64url. API keys of that shape cannot be imported.
-func Looks(presented string) bool {
-	return strings.HasPrefix(presented, "ey") && strings.Count(presented, ".") == 2
-}
-
 // errMalformed is all that is said of a token that is not exactly as the standards have it.
 var errMalformed = errors.New("malformed")
 

@@ -4,7 +4,6 @@ package jwt
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"github.com/MicahParks/jwkset"
 	golangjwt "github.com/golang-jwt/jwt/v5"
 
+	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
 
@@ -30,7 +30,7 @@ type Verifier struct {
 	issuers map[string]*trusted // by URL
 
 	mu     sync.RWMutex
-	cached map[[sha256.Size]byte]verified
+	cached map[apikey.Digest]verified
 }
 
 // trusted is one issuer with its keys.
@@ -49,7 +49,7 @@ type verified struct {
 
 // New returns a verifier. The error is a FieldError that names the first field that is wrong.
 func New(configs []Config, now func() time.Time) (*Verifier, error) {
-	v := &Verifier{now: now, issuers: map[string]*trusted{}, cached: map[[sha256.Size]byte]verified{}}
+	v := &Verifier{now: now, issuers: map[string]*trusted{}, cached: map[apikey.Digest]verified{}}
 	for i, c := range configs {
 		if err := c.complete(); err != nil {
 			var field *FieldError
@@ -89,8 +89,11 @@ func (v *Verifier) Ages() map[string]time.Duration {
 	return out
 }
 
-// Looks implements authn.Tokens.
-func (*Verifier) Looks(presented string) bool { return Looks(presented) }
+// Looks implements authn.Tokens: three segments, the first a JSON object in base64url. API keys of
+// that shape cannot be imported.
+func (*Verifier) Looks(presented string) bool {
+	return strings.HasPrefix(presented, "ey") && strings.Count(presented, ".") == 2
+}
 
 // Verify implements authn.Tokens: it returns who the token is of, or why it is refused. The error is
 // authn.ErrUndecided: the issuer's keys are not known.
@@ -98,7 +101,7 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	if len(token) > MaxBytes {
 		return refused("malformed")
 	}
-	digest := sha256.Sum256([]byte(token))
+	digest := apikey.DigestOf(token)
 	if p, ok := v.recall(digest); ok {
 		return p, authn.Denial{}, nil
 	}
@@ -183,7 +186,7 @@ func when(t *golangjwt.NumericDate, err error) time.Time {
 	return t.Time
 }
 
-func (v *Verifier) recall(digest [sha256.Size]byte) (authn.Principal, bool) {
+func (v *Verifier) recall(digest apikey.Digest) (authn.Principal, bool) {
 	v.mu.RLock()
 	c, ok := v.cached[digest]
 	v.mu.RUnlock()
@@ -194,7 +197,7 @@ func (v *Verifier) recall(digest [sha256.Size]byte) (authn.Principal, bool) {
 }
 
 // remember caches a verdict. When there are too many, an eighth of them goes, whichever.
-func (v *Verifier) remember(digest [sha256.Size]byte, c verified) {
+func (v *Verifier) remember(digest apikey.Digest, c verified) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.cached) >= maxCached {
