@@ -87,11 +87,12 @@ verify: controlplane tools ## Check generated files, format, vet, lint and manif
 ##@ Change
 
 .PHONY: generate
-generate: tools ## Generate deep copies, CRD and RBAC from the markers.
+generate: tools ## Generate deep copies, CRD, RBAC and docs/openapi.yaml from the code.
 	@controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller paths=./internal/admission output:rbac:dir=config/rbac/controller
-	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring output:rbac:dir=config/rbac/server
+	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring paths=./internal/keys output:rbac:dir=config/rbac/server
+	@go run ./hack/openapi > docs/openapi.yaml.part && mv docs/openapi.yaml.part docs/openapi.yaml
 
 .PHONY: lint
 lint: tools ## Run golangci-lint.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,12 +17,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
 	"github.com/kaana/apikey-operator/internal/keyring"
+	"github.com/kaana/apikey-operator/internal/keys"
 	"github.com/kaana/apikey-operator/internal/server"
 )
 
@@ -52,7 +58,13 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 		return err
 	}
 	ring := keyring.New(cfg.MaxStaleness.Duration)
-	srv := server.New(options(cfg, format, ring, tokens, log))
+	desk, err := newDesk(kube, ring, format)
+	if err != nil {
+		return err
+	}
+	o := options(cfg, format, ring, tokens, log)
+	o.Desk = desk
+	srv := server.New(o)
 	registry, err := register(srv.Metrics, ring, tokens)
 	if err != nil {
 		return err
@@ -81,6 +93,19 @@ func options(cfg ServerConfig, format apikey.Format, ring *keyring.Ring, tokens 
 		Verifier: verifier, Log: log, Metrics: &server.Metrics{},
 		TrustedProxies: cfg.proxies, UsernamePrefix: cfg.TokenReview.UsernamePrefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
 	}
+}
+
+// newDesk returns where people manage keys: straight at the API server, so that what they read is what is.
+func newDesk(config *rest.Config, ring *keyring.Ring, format apikey.Format) (*keys.Desk, error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("register ApiKey: %w", err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
+	}
+	return &keys.Desk{Client: c, Tenants: ring, Format: format, Entropy: rand.Reader, Now: time.Now}, nil
 }
 
 // issuers returns the verifier of the configured issuers' tokens. What is wrong with the

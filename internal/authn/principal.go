@@ -131,12 +131,25 @@ type Rule struct {
 	Tenant string
 }
 
-// The access table: one rule for every endpoint.
+// The access table: one rule for every endpoint. Whose keys somebody may see and change is for package
+// keys: an admin those of the tenant, others their own.
 var (
 	// ReadUser is the rule of GET /api/user: anyone may know who they are.
 	ReadUser = Rule{Role: Viewer}
+	// ReadSelf is the rule of GET /api/keys/self: any key may know itself.
+	ReadSelf = Rule{Role: Viewer}
 	// ReadProjects is the rule of GET /api/projects.
 	ReadProjects = Rule{Role: Viewer, Scope: "projects:read"}
+	// ReadKeys is the rule of looking at keys.
+	ReadKeys = Rule{Role: Viewer, Scope: "keys:read"}
+	// WriteKeys is the rule of creating, changing, rotating, revoking and deleting keys.
+	WriteKeys = Rule{Role: Member, Scope: "keys:write"}
+	// ReadActivity is the rule of looking at what keys were used for.
+	ReadActivity = Rule{Role: Viewer, Scope: "activity:read"}
+	// AdminKeys is the rule of looking at all keys of the tenant.
+	AdminKeys = Rule{Role: Admin, Scope: "keys:read"}
+	// AdminActivity is the rule of looking at the activity of all keys of the tenant.
+	AdminActivity = Rule{Role: Admin, Scope: "activity:read"}
 	// IntrospectTokens is the rule of POST /oauth2/introspect.
 	IntrospectTokens = Rule{Role: Viewer, Scope: "tokens:introspect", Unlimited: Admin}
 )

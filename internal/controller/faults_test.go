@@ -268,8 +268,27 @@ func (w *world) reconcile() (again bool) {
 }
 
 // settle runs the controller until it has nothing to do: within three runs of the last fault, and
-// then without a write.
+// then without a write. What the API server has refused is tried again a minute later.
 func (w *world) settle() {
+	w.rest()
+	if w.refused() {
+		w.clock = w.clock.Add(apikey.ConflictRetry)
+		w.rest()
+	}
+}
+
+// refused reports whether the key waits because its Secret was refused.
+func (w *world) refused() bool {
+	var o v1alpha1.ApiKey
+	if err := k8s.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: w.name}, &o); err != nil {
+		return false
+	}
+	c := meta.FindStatusCondition(o.Status.Conditions, "Delivered")
+	return c != nil && c.Reason == string(apikey.ReasonSecretRefused)
+}
+
+// rest runs the controller until it has nothing to do for now.
+func (w *world) rest() {
 	runs := 0
 	for before := w.struck; w.reconcile() || w.struck != before; {
 		if w.struck != before {

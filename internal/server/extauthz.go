@@ -160,7 +160,7 @@ func header(name, value string) *corev3.HeaderValueOption {
 }
 
 // misconfigured is what is said of a route whose demands cannot be read.
-var misconfigured = newRefusal(http.StatusForbidden, failure{"Forbidden", "This route is misconfigured", "bad_request"}, "")
+var misconfigured = newRefusal(http.StatusForbidden, Failure{"Forbidden", "This route is misconfigured", "bad_request"}, "")
 
 // grpcCodes are the codes of our statuses (google.rpc.Code).
 var grpcCodes = map[int]codes.Code{http.StatusUnauthorized: codes.Unauthenticated, http.StatusForbidden: codes.PermissionDenied, http.StatusServiceUnavailable: codes.Unavailable}

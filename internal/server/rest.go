@@ -6,36 +6,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/kaana/apikey-operator/internal/authn"
 )
-
-// mountREST mounts the REST API.
-func (s *Server) mountREST(mux *http.ServeMux) {
-	get := func(path string, rule authn.Rule, answer func(authn.Principal) any) {
-		only(mux, http.MethodGet, path, s.guard(rule, func(w http.ResponseWriter, _ *http.Request, p authn.Principal) {
-			writeJSON(w, http.StatusOK, answer(p))
-		}))
-	}
-	get("/api/user", authn.ReadUser, func(p authn.Principal) any {
-		return user{ID: accountID(p.ID()), Username: p.Username(), Role: p.Role.String()}
-	})
-	get("/api/projects", authn.ReadProjects, func(p authn.Principal) any {
-		return projects{Items: s.Verifier.Keys.Projects(p.Tenant)}
-	})
-}
-
-// user is the answer of GET /api/user.
-type user struct {
-	ID       accountID `json:"id"`
-	Username string    `json:"username"`
-	Role     string    `json:"role"`
-}
-
-// projects is the answer of GET /api/projects.
-type projects struct {
-	Items []authn.Project `json:"items"`
-}
 
 // accountID is a number in JSON when it is one that every JSON reader keeps exactly (RFC 8259,
 // section 6), else a string.
@@ -53,13 +27,30 @@ func (id accountID) MarshalJSON() ([]byte, error) {
 // guard lets a request through to next when its credential is good and satisfies the rule.
 func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Request, authn.Principal)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token, denial := bearer(r)
-		p, denial, err := s.judge(r.Context(), presented{door: REST, token: token, denial: denial, from: s.client(r), route: r.Pattern, peer: r.RemoteAddr}, rule)
-		if through(w, denial, err) {
+		if p, ok := s.admitted(w, r, rule); ok {
 			next(w, r, p)
 		}
 	}
 }
+
+// admitted returns whom a request is of, or answers it. Whoever fails too often is told to wait; who
+// does not fail is never in their way.
+func (s *Server) admitted(w http.ResponseWriter, r *http.Request, rule authn.Rule) (authn.Principal, bool) {
+	token, denial := bearer(r)
+	from := s.client(r)
+	p, denial, err := s.judge(r.Context(), presented{door: REST, token: token, denial: denial, from: from, route: r.Pattern, peer: r.RemoteAddr}, rule)
+	if denial.Denied() && denial.Code != authn.Forbidden && !s.failures.allow(from, time.Now()) {
+		w.Header()["Retry-After"] = retryAfter
+		tooMany.write(w)
+		return p, false
+	}
+	return p, through(w, denial, err)
+}
+
+var (
+	tooMany    = newRefusal(http.StatusTooManyRequests, Failure{"Too Many Requests", "Too many failed attempts from your network: wait a moment", "rate_limited"}, "")
+	retryAfter = []string{"1"}
+)
 
 // through answers whoever is not let through, and reports whether the caller is.
 func through(w http.ResponseWriter, denial authn.Denial, err error) bool {
@@ -74,14 +65,6 @@ func through(w http.ResponseWriter, denial authn.Denial, err error) bool {
 	return false
 }
 
-// failure is the body of every answer that is not a success. Clients depend on the first two
-// fields.
-type failure struct {
-	Error   string `json:"error"`
-	Message string `json:"message"`
-	Code    string `json:"code"`
-}
-
 // refusal is an answer that is made once: strangers ask for many.
 type refusal struct {
 	status    int
@@ -90,7 +73,7 @@ type refusal struct {
 	challenge []string // none, or one
 }
 
-func newRefusal(status int, body failure, challenge string) refusal {
+func newRefusal(status int, body Failure, challenge string) refusal {
 	text, _ := json.Marshal(body) // three strings
 	r := refusal{status: status, message: body.Message, body: text}
 	if challenge != "" {
@@ -107,14 +90,14 @@ func (r refusal) write(w http.ResponseWriter) {
 }
 
 // undecidedAnswer is what is said when it cannot be told who somebody is.
-var undecidedAnswer = newRefusal(http.StatusServiceUnavailable, failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}, "")
+var undecidedAnswer = newRefusal(http.StatusServiceUnavailable, Failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}, "")
 
 // refusals are all denials.
 var refusals = func() map[authn.Code]refusal {
 	out := map[authn.Code]refusal{}
 	for _, code := range []authn.Code{authn.MissingToken, authn.InvalidToken, authn.TokenExpired, authn.Forbidden} {
 		d := authn.Denial{Code: code}
-		out[code] = newRefusal(d.Status(), failure{http.StatusText(d.Status()), d.Message(), string(code)}, challenge(d))
+		out[code] = newRefusal(d.Status(), Failure{http.StatusText(d.Status()), d.Message(), string(code)}, challenge(d))
 	}
 	return out
 }()
@@ -137,7 +120,7 @@ func challenge(d authn.Denial) string {
 }
 
 func writeError(w http.ResponseWriter, status int, title, message, code string) {
-	writeJSON(w, status, failure{Error: title, Message: message, Code: code})
+	writeJSON(w, status, Failure{Error: title, Message: message, Code: code})
 }
 
 // writeJSON answers with a body that no cache may keep, without a trailing line break.

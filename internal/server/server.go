@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/keys"
 )
 
 // Bounds of one connection and request.
@@ -33,7 +34,8 @@ const (
 // Server answers at every door. Make one with New.
 type Server struct {
 	Options
-	diary diary
+	diary    diary
+	failures *limits
 }
 
 // Options are what a server is made of.
@@ -41,6 +43,7 @@ type Options struct {
 	Verifier *authn.Verifier
 	Log      *slog.Logger // the audit log
 	Metrics  *Metrics
+	Desk     *keys.Desk // nil: keys are not managed here
 
 	// TrustedProxies are believed what they say in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
@@ -52,20 +55,20 @@ type Options struct {
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{Options: o, diary: diary{limit: rate.NewLimiter(logged, loggedBurst)}}
+	return &Server{Options: o, diary: diary{limit: rate.NewLimiter(logged, loggedBurst)}, failures: newLimits()}
 }
 
 // Handler returns all doors that speak HTTP behind one handler.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.mountProbes(mux)
-	s.mountREST(mux)
+	s.newAPI(mux)
 	only(mux, http.MethodPost, "/webhook/tokenreview", s.tokenReview)
 	only(mux, http.MethodPost, "/oauth2/introspect", s.guard(authn.IntrospectTokens, s.introspect))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusNotFound, "Not Found", "There is nothing at this path", "not_found")
 	})
-	bounded := http.MaxBytesHandler(mux, maxBodyBytes)
+	bounded := http.MaxBytesHandler(identified(mux), maxBodyBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/auth" { // any method, and the shortest way
 			s.forwardAuth(w, r)
@@ -82,9 +85,14 @@ func only(mux *http.ServeMux, method, path string, h http.HandlerFunc) {
 	if method == http.MethodGet {
 		allow = "GET, HEAD"
 	}
+	notAllowed(mux, path, allow)
+}
+
+// notAllowed answers the methods that nothing is mounted for.
+func notAllowed(mux *http.ServeMux, path, allow string) {
 	mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Allow", allow)
-		writeError(w, http.StatusMethodNotAllowed, "Method Not Allowed", "Use "+method, "method_not_allowed")
+		writeError(w, http.StatusMethodNotAllowed, "Method Not Allowed", "Use "+allow, "method_not_allowed")
 	})
 }
 

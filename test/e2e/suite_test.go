@@ -5,6 +5,7 @@
 package e2e_test
 
 import (
+	"encoding/base64"
 	"io"
 	"net/http"
 	"os"
@@ -114,3 +115,8 @@ func get(path string, authorization ...string) answer {
 
 // status returns the HTTP status of GET /api/user with that token.
 func status(token string) int { return get("/api/user", "Bearer "+token).Status }
+
+func b64(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+
+// seed is the seed of this run, so that what it finds can be found again.
+func seed() uint64 { return uint64(GinkgoRandomSeed()) }

@@ -16,7 +16,8 @@ const module = "github.com/kaana/apikey-operator/"
 var floors = [][]string{
 	{"api/v1alpha1", "internal/apikey"},
 	{"internal/apikey/kube", "internal/authn"},
-	{"internal/keyring", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/server"},
+	{"internal/keyring", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/keys"},
+	{"internal/server"},
 	{"cmd/apikey-operator"},
 }
 

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keys
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+const (
+	// MaxPage bounds the keys of one page.
+	MaxPage = 100
+
+	chunk   = 250  // ApiKeys asked for at once
+	maxScan = 5000 // ApiKeys looked at for one page; a page may be shorter for it, and say where to go on
+)
+
+// State is how a key stands: its spec.state, or Expired.
+type State string
+
+// StateExpired is the state of a key whose expiry has passed.
+const StateExpired State = "Expired"
+
+// Query is what somebody looks for among the keys that they may see.
+type Query struct {
+	Project string // empty: all of the tenant
+	Text    string // in the name, description, owner or hint; letter case does not matter
+	State   State  // empty: any
+	Owner   string // id or username; empty: any
+	Limit   int    // 1 to MaxPage
+	Cursor  string // from the page before; empty: the first page
+}
+
+// Page is some of the keys, by project and name. Next is empty on the last one.
+type Page struct {
+	Keys []v1alpha1.ApiKey
+	Next string
+}
+
+// cursor says where a page begins. It holds no secret and grants nothing: whose keys are shown is decided
+// anew for each page.
+type cursor struct {
+	Project  string `json:"p"`
+	Continue string `json:"c,omitempty"`
+	Skip     int    `json:"s,omitempty"`
+}
+
+// Find returns a page of the keys that the reader may see.
+func (d *Desk) Find(ctx context.Context, reader authn.Principal, q Query) (Page, error) {
+	projects, err := d.searched(reader, q.Project)
+	if err != nil {
+		return Page{}, err
+	}
+	at, err := readCursor(q.Cursor)
+	if err != nil {
+		return Page{}, err
+	}
+	page, scanned := Page{Keys: []v1alpha1.ApiKey{}}, 0
+	for i, _ := slices.BinarySearch(projects, at.Project); i < len(projects); {
+		if at.Project != projects[i] {
+			at = cursor{Project: projects[i]}
+		}
+		list, err := d.chunk(ctx, at)
+		if err != nil {
+			return Page{}, err
+		}
+		if page.Keys, at.Skip = d.take(reader, q, page.Keys, list.Items, at.Skip); at.Skip < len(list.Items) {
+			page.Next = at.String()
+			return page, nil
+		}
+		if at = (cursor{Project: projects[i], Continue: list.Continue}); list.Continue == "" {
+			i++
+		}
+		if scanned += len(list.Items); scanned >= maxScan && i < len(projects) {
+			if at.Continue == "" {
+				at.Project = projects[i]
+			}
+			page.Next = at.String()
+			return page, nil
+		}
+	}
+	return page, nil
+}
+
+// searched returns the projects to look in, by name.
+func (d *Desk) searched(reader authn.Principal, only string) ([]string, error) {
+	if only != "" && !d.theirs(reader, only) {
+		return nil, forbidden()
+	}
+	var out []string
+	for _, p := range d.Tenants.Projects(reader.Tenant) {
+		if only == "" || only == p.Name {
+			out = append(out, p.Name)
+		}
+	}
+	return out, nil
+}
+
+// take adds what matches to the keys until there are enough, and returns how many it has looked at.
+func (d *Desk) take(reader authn.Principal, q Query, found, items []v1alpha1.ApiKey, from int) ([]v1alpha1.ApiKey, int) {
+	for n := from; n < len(items); n++ {
+		if o := &items[n]; owns(reader, o) && d.matches(q, o) {
+			if len(found) == q.Limit {
+				return found, n
+			}
+			found = append(found, *o)
+		}
+	}
+	return found, max(from, len(items))
+}
+
+// chunk lists some ApiKeys of a project. A place that the API server has forgotten is found again, though
+// what has changed meanwhile may be missed.
+func (d *Desk) chunk(ctx context.Context, at cursor) (*v1alpha1.ApiKeyList, error) {
+	for {
+		var list v1alpha1.ApiKeyList
+		err := d.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk), client.Continue(at.Continue))
+		var status apierrors.APIStatus
+		switch {
+		case err == nil:
+			return &list, nil
+		case at.Continue == "" || !errors.As(err, &status):
+			return nil, translate("list", err)
+		case apierrors.IsResourceExpired(err) && status.Status().Continue != "" && status.Status().Continue != at.Continue:
+			at.Continue = status.Status().Continue
+		case apierrors.IsResourceExpired(err), apierrors.IsBadRequest(err):
+			return nil, &Problem{Kind: Expired, Message: "The cursor is too old, or none of ours: begin again without it"}
+		default:
+			return nil, translate("list", err)
+		}
+	}
+}
+
+func (c cursor) String() string {
+	text, _ := json.Marshal(c) // two strings and a number
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func readCursor(text string) (cursor, error) {
+	var c cursor
+	if text == "" {
+		return c, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(raw, &c) != nil || c.Skip < 0 {
+		return cursor{}, &Problem{Kind: Expired, Message: "The cursor is none of ours: begin again without it"}
+	}
+	return c, nil
+}
+
+// StateOf returns how a key stands now.
+func (d *Desk) StateOf(o *v1alpha1.ApiKey) State {
+	if k := kube.Key(o); o.Spec.State != v1alpha1.KeyRevoked && k.Over(d.Now()) {
+		return StateExpired
+	}
+	if o.Spec.State == "" {
+		return State(v1alpha1.KeyActive)
+	}
+	return State(o.Spec.State)
+}
+
+func (d *Desk) matches(q Query, o *v1alpha1.ApiKey) bool {
+	if q.State != "" && d.StateOf(o) != q.State {
+		return false
+	}
+	var id, username string
+	if o.Spec.Owner != nil {
+		id, username = o.Spec.Owner.ID, o.Spec.Owner.Username
+	}
+	if q.Owner != "" && q.Owner != id && q.Owner != username {
+		return false
+	}
+	text := strings.ToLower(q.Text)
+	if text == "" {
+		return true
+	}
+	seen := []string{o.Name, o.Spec.Description, username}
+	for _, c := range kube.Credentials(o) {
+		seen = append(seen, c.Hint)
+	}
+	return slices.ContainsFunc(seen, func(s string) bool { return strings.Contains(strings.ToLower(s), text) })
+}

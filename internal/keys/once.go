@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keys
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/authn"
+)
+
+const (
+	// requestLabel on an ApiKey names the request that made it, as its author named it
+	// (Idempotency-Key).
+	requestLabel = "auth.kaana.com/request"
+	// requestAnnotation is a digest of what was asked for.
+	requestAnnotation = "auth.kaana.com/request-sha256"
+	// rotationAnnotation names the last rotation that was asked for by name, and the credential that it made.
+	rotationAnnotation = "auth.kaana.com/rotation-request"
+
+	// rememberRequests is for how long a repeat is taken for one.
+	rememberRequests = 24 * time.Hour
+)
+
+// nameOf returns the name of a request: that which its author gave it, within their account.
+func nameOf(author authn.Principal, once string) string {
+	sum := sha256.Sum256([]byte(author.Tenant + "\x00" + author.ID() + "\x00" + once))
+	return hex.EncodeToString(sum[:16])
+}
+
+// sign notes on an ApiKey which request made it.
+func (d *Desk) sign(author authn.Principal, in New, o *v1alpha1.ApiKey) error {
+	if in.Once == "" {
+		return nil
+	}
+	asked, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("digest request: %w", err)
+	}
+	sum := sha256.Sum256(asked)
+	o.Labels = map[string]string{requestLabel: nameOf(author, in.Once)}
+	o.Annotations = map[string]string{requestAnnotation: hex.EncodeToString(sum[:])}
+	return nil
+}
+
+// repeated finds the key that the same request has made before. Its token is not known any more: when
+// the answer was lost, nobody has it. So it is replaced by a new one, which is shown.
+func (d *Desk) repeated(ctx context.Context, o *v1alpha1.ApiKey) (Made, error) {
+	for try := 1; ; try++ {
+		was, err := d.madeBy(ctx, o)
+		if was == nil || err != nil {
+			return Made{}, err
+		}
+		if len(was.Spec.Digests) == 0 {
+			return Made{Key: was}, nil
+		}
+		if len(was.Spec.Digests) > 1 || was.Spec.State == v1alpha1.KeyRevoked {
+			return Made{}, &Problem{Kind: Conflict, Message: "This request has made its key already, and the key was changed since"}
+		}
+		token, err := d.Format.Mint(d.Entropy)
+		if err != nil {
+			return Made{}, err
+		}
+		was.Spec.Digests = []v1alpha1.Digest{digest(token)}
+		err = d.Client.Update(ctx, was)
+		if apierrors.IsConflict(err) && try < attempts {
+			continue
+		}
+		return Made{Key: was, Token: token, Shown: true}, translate("update", err)
+	}
+}
+
+// madeBy returns the key that the request which signed o has made, nil when it has made none.
+func (d *Desk) madeBy(ctx context.Context, o *v1alpha1.ApiKey) (*v1alpha1.ApiKey, error) {
+	request := o.Labels[requestLabel]
+	if request == "" {
+		return nil, nil //nolint:nilnil // the request has no name
+	}
+	var list v1alpha1.ApiKeyList
+	if err := d.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingLabels{requestLabel: request}); err != nil {
+		return nil, translate("list", err)
+	}
+	for i := range list.Items {
+		was := &list.Items[i]
+		if was.CreationTimestamp.Add(rememberRequests).Before(d.Now()) {
+			continue
+		}
+		if was.Annotations[requestAnnotation] != o.Annotations[requestAnnotation] {
+			return nil, &Problem{Kind: Invalid, Message: "This Idempotency-Key was used for another request: give each request its own"}
+		}
+		return was, nil
+	}
+	return nil, nil //nolint:nilnil // none
+}
+
+// rotatedBy returns the id of the credential that a rotation of that name has made, "" when there was
+// none.
+func rotatedBy(o *v1alpha1.ApiKey, request string) string {
+	name, id, _ := strings.Cut(o.Annotations[rotationAnnotation], "/")
+	if request == "" || name != request {
+		return ""
+	}
+	return id
+}
