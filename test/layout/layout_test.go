@@ -15,7 +15,7 @@ const module = "github.com/kaana/apikey-operator/"
 // floors; packages of one floor do not import each other.
 var floors = [][]string{
 	{"api/v1alpha1", "internal/apikey"},
-	{"internal/apikey/kube", "internal/authn"},
+	{"internal/apikey/kube", "internal/authn", "internal/activity"},
 	{"internal/keyring", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/keys"},
 	{"internal/server"},
 	{"cmd/apikey-operator"},

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package activity
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kaana/apikey-operator/test/postgres"
+)
+
+var now = time.Date(2026, 11, 23, 12, 30, 0, 0, time.UTC)
+
+func key(n int) Key {
+	return Key{UID: [16]byte{15: byte(n), 14: byte(n >> 8)}, Tenant: "acme", Project: "acme-prod", Name: fmt.Sprint("key-", n)}
+}
+
+func recorder() *Recorder {
+	return NewRecorder([]string{"", "retired", "scope"}, []string{"rest", "forward_auth"})
+}
+
+func TestTheRecorderCountsEverythingOnce(t *testing.T) {
+	r := recorder()
+	const workers, each = 8, 10_000
+	var wg sync.WaitGroup
+	var taken []Row
+	var mu sync.Mutex
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				r.Record(Use{Key: key(i % 10), Credential: [5]byte{1}, Outcome: uint8(i % 3), Door: uint8(w % 2), From: netip.MustParseAddr("192.0.2.7"), At: now})
+				if i%1000 == 0 {
+					mu.Lock()
+					taken = append(taken, r.take()...)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sum, taken := int64(0), append(taken, r.take()...)
+	for _, row := range taken {
+		sum += row.Count
+		if row.Network != "192.0.2.0/24" || row.Credential != "0100000000" || row.Bucket != now.Unix() || row.Key.Name == "" {
+			t.Fatalf("%+v", row)
+		}
+	}
+	if sum != workers*each || r.Dropped() != 0 || len(r.take()) != 0 {
+		t.Errorf("%d counted, %d dropped", sum, r.Dropped())
+	}
+}
+
+func TestTheRecorderDropsWhatItCannotHoldAndSaysHowMuch(t *testing.T) {
+	r := recorder()
+	const uses = 3 * shards * maxSlots
+	for i := range uses {
+		r.Record(Use{Key: Key{UID: [16]byte{byte(i), byte(i >> 8), byte(i >> 16)}}, At: now})
+	}
+	rows := r.take()
+	if len(rows) > shards*maxSlots || uint64(len(rows))+r.Dropped() != uses {
+		t.Errorf("%d rows and %d dropped of %d", len(rows), r.Dropped(), uses)
+	}
+}
+
+func TestRecordingAllocatesNothingForWhatItKnows(t *testing.T) {
+	r := recorder()
+	u := Use{Key: key(1), From: netip.MustParseAddr("2001:db8::1"), At: now}
+	for range 1000 { // every shard knows it
+		r.Record(u)
+	}
+	if n := testing.AllocsPerRun(1000, func() { r.Record(u) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestANetworkIsWhatOneCustomerHas(t *testing.T) {
+	for from, want := range map[string]string{"192.0.2.7": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.0/24", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64"} {
+		if got := NetworkOf(netip.MustParseAddr(from)).String(); got != want {
+			t.Errorf("%s: %s", from, got)
+		}
+	}
+	if NetworkOf(netip.Addr{}).IsValid() {
+		t.Error("no address has a network")
+	}
+}
+
+// stores are a new one of every kind.
+func stores(t *testing.T, server *postgres.Server) map[string]*Store {
+	t.Helper()
+	out := map[string]*Store{}
+	for name, database := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "a b?.db"), "postgres": server.Database(t)} {
+		s, err := Open(t.Context(), database)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		out[name] = s
+	}
+	return out
+}
+
+func row(n int, at time.Time, count int64, change ...func(*Row)) Row {
+	r := Row{Key: key(n), Credential: "0100000000", Door: "rest", Network: "192.0.2.0/24", Bucket: at.Truncate(time.Minute).Unix(), Count: count, Last: at.Unix()}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func denied(outcome string) func(*Row) { return func(r *Row) { r.Outcome = outcome } }
+func from(network string) func(*Row)   { return func(r *Row) { r.Network = network } }
+
+func write(t *testing.T, s *Store, rows ...Row) {
+	t.Helper()
+	if err := s.Write(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func today(step time.Duration) Range {
+	return Range{Since: now.Truncate(24 * time.Hour), Until: now.Truncate(24 * time.Hour).Add(24 * time.Hour), Step: step}
+}
+
+// TestStores is the contract of a store, which every kind keeps.
+func TestStores(t *testing.T) {
+	server := postgres.Start(t)
+	for name, contract := range map[string]func(*testing.T, *Store){
+		"what is written is read, and added up": func(t *testing.T, s *Store) {
+			write(t, s, row(1, now, 5), row(1, now, 2, denied("scope")), row(1, now.Add(-3*time.Hour), 1, from("198.51.100.0/24")), row(2, now, 7))
+			write(t, s, row(1, now.Add(10*time.Second), 3))
+			got, err := s.Key(t.Context(), key(1).uid(), today(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Report{Accepted: 9, Denied: 2, LastUsed: now.Add(10 * time.Second),
+				Series:      []Point{{now.Truncate(time.Hour).Add(-3 * time.Hour), 1, 0}, {now.Truncate(time.Hour), 8, 2}},
+				Outcomes:    []Counted{{"", 9, now.Add(10 * time.Second)}, {"scope", 2, now}},
+				Doors:       []Counted{{"rest", 11, now.Add(10 * time.Second)}},
+				Networks:    []Counted{{"192.0.2.0/24", 10, now.Add(10 * time.Second)}, {"198.51.100.0/24", 1, now.Add(-3 * time.Hour)}},
+				Credentials: []Counted{{"0100000000", 11, now.Add(10 * time.Second)}}}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+			minutes, err := s.Key(t.Context(), key(1).uid(), today(time.Minute))
+			if err != nil || len(minutes.Series) != 2 || minutes.Series[1].At != now {
+				t.Errorf("%+v, %v", minutes.Series, err)
+			}
+		},
+		"a tenant sees its keys, and no other's": func(t *testing.T, s *Store) {
+			write(t, s, row(1, now, 5), row(2, now, 7, denied("scope")), row(3, now, 100, func(r *Row) { r.Key.Tenant = "globex" }))
+			got, err := s.Tenant(t.Context(), "acme", today(time.Hour))
+			if err != nil || got.Accepted != 5 || got.Denied != 7 || len(got.Keys) != 2 || got.Keys[0].Name != "key-2" || got.Keys[1].LastUsed != now {
+				t.Errorf("%+v, %v", got, err)
+			}
+			write(t, s, row(3, now, 1)) // it belongs to acme now
+			if got, err = s.Tenant(t.Context(), "globex", today(time.Hour)); err != nil || len(got.Keys) != 0 || got.Accepted != 0 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		},
+		"old minutes become hours, and what is too old is forgotten": func(t *testing.T, s *Store) {
+			old, ancient := now.Add(-72*time.Hour), now.Add(-100*24*time.Hour)
+			write(t, s, row(1, old, 1), row(1, old.Add(5*time.Minute), 2), row(1, ancient, 4), row(1, now, 8))
+			for range 2 { // twice is as good as once
+				if err := s.Tidy(t.Context(), 90*24*time.Hour, now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, s, row(1, old.Add(6*time.Minute), 16)) // late
+			if err := s.Tidy(t.Context(), 90*24*time.Hour, now); err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Key(t.Context(), key(1).uid(), Range{Since: ancient.Add(-time.Hour), Until: now.Add(time.Hour), Step: time.Minute})
+			if err != nil || got.Accepted != 27 || len(got.Series) != 2 || got.Series[0].At != old.Truncate(time.Hour) || got.Series[0].Accepted != 19 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		},
+		"last use outlives a rename, and is the key's own": func(t *testing.T, s *Store) {
+			write(t, s, row(1, now, 1), row(2, now.Add(-time.Hour), 1), row(4, now, 1, denied("retired")))
+			write(t, s, row(1, now.Add(-time.Hour), 1, func(r *Row) { r.Key.Project = "elsewhere" }))
+			got, err := s.LastUsed(t.Context(), []string{key(1).uid(), key(2).uid(), key(3).uid(), key(4).uid()})
+			if err != nil || !reflect.DeepEqual(got, map[string]time.Time{key(1).uid(): now, key(2).uid(): now.Add(-time.Hour)}) {
+				t.Errorf("%v, %v", got, err)
+			}
+		},
+		"something is told once": func(t *testing.T, s *Store) {
+			write(t, s, row(1, now, 1))
+			var told []bool
+			for _, subject := range []string{"a", "a", "b"} {
+				first, err := s.Tell(t.Context(), key(1).uid(), "Burst", subject, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				told = append(told, first)
+			}
+			if !slices.Equal(told, []bool{true, false, true}) {
+				t.Error(told)
+			}
+		},
+		"facts are what a judgement needs": func(t *testing.T, s *Store) {
+			write(t, s, row(1, now.Add(-50*time.Hour), 3), row(1, now, 4, from("198.51.100.0/24")), row(1, now.Add(-time.Hour), 2, denied("retired")))
+			f, err := s.Facts(t.Context(), key(1).uid(), now)
+			if err != nil || len(f.Networks) != 2 || len(f.Hours) != 3 || f.UsedBefore != now.Add(-50*time.Hour) || len(f.Recent) != 2 {
+				t.Errorf("%+v, %v", f, err)
+			}
+			found := Unusual(f)
+			if len(found) != 2 || found[0].Pattern != DeadToken || found[1].Pattern != NewNetwork {
+				t.Errorf("%+v", found)
+			}
+		},
+		"many writers and readers get along": func(t *testing.T, s *Store) {
+			var wg sync.WaitGroup
+			for w := range 4 {
+				wg.Go(func() {
+					other := &Store{db: s.db, postgres: s.postgres, ids: map[[16]byte]known{}} // another server
+					for i := range 10 {
+						rows := make([]Row, 0, 50)
+						for n := range 50 {
+							rows = append(rows, row((n*7+w+i)%50, now, 1))
+						}
+						if err := other.Write(t.Context(), rows); err != nil {
+							t.Error(err)
+						}
+						if _, err := s.Key(t.Context(), key(1).uid(), today(time.Hour)); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			got, err := s.Tenant(t.Context(), "acme", today(time.Hour))
+			if err != nil || got.Accepted != 4*10*50 {
+				t.Errorf("%d, %v", got.Accepted, err)
+			}
+		},
+	} {
+		for kind, s := range stores(t, server) {
+			t.Run(kind+": "+name, func(t *testing.T) { contract(t, s) })
+		}
+	}
+}
+
+func TestADatabaseThatIsAwayCostsNoCount(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "a.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := NewKeeper(recorder(), s, 90*24*time.Hour, slog.New(slog.DiscardHandler))
+	good := s.db
+	s.db = sql.OpenDB(away{})
+	k.Record(Use{Key: key(1), At: now})
+	if rows := k.Flush(t.Context()); rows != nil || k.failures.Load() != 1 {
+		t.Errorf("%v", rows)
+	}
+	s.db = good
+	t.Cleanup(func() { _ = good.Close() })
+	k.Record(Use{Key: key(1), At: now})
+	k.Flush(t.Context())
+	if got, err := s.Key(t.Context(), key(1).uid(), today(time.Hour)); err != nil || got.Accepted != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// away is a database that nobody reaches.
+type away struct{}
+
+func (away) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("away") }
+func (away) Driver() driver.Driver                        { return nil }
+
+func TestAPasswordIsNotInAnError(t *testing.T) {
+	_, err := Open(t.Context(), "postgres://user:"+url.QueryEscape("hunter2secret")+"@127.0.0.1:1/none?connect_timeout=1")
+	if err == nil || strings.Contains(err.Error(), "hunter2secret") {
+		t.Error(err)
+	}
+}
+
+func TestWhatWasFlushedSurvivesAKill(t *testing.T) {
+	if file := os.Getenv("ACTIVITY_TEST_FILE"); file != "" { // the process that is killed
+		s, err := Open(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, row(1, now, 42))
+		fmt.Println("written")
+		select {}
+	}
+	file := filepath.Join(t.TempDir(), "a.db")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestWhatWasFlushedSurvivesAKill$")
+	cmd.Env = append(os.Environ(), "ACTIVITY_TEST_FILE="+file)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var line [8]byte
+	if _, err := out.Read(line[:]); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	s, err := Open(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if got, err := s.Key(t.Context(), key(1).uid(), today(time.Hour)); err != nil || got.Accepted != 42 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
