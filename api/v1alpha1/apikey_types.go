@@ -447,6 +447,12 @@ type ApiKeyStatus struct {
 	// +optional
 	NextRotationTime *metav1.Time `json:"nextRotationTime,omitempty"`
 
+	// lastUsedTime is when a token of the key was last accepted; written at most once an hour, and not at
+	// all when the server keeps no activity.
+	//
+	// +optional
+	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
+
 	// lastHandledRotateRequest is the value of the annotation auth.kaana.com/rotate-requested-at
 	// that has been acted on.
 	//
@@ -467,6 +473,7 @@ type ApiKeyStatus struct {
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`
 // +kubebuilder:printcolumn:name="Next-Rotation",type=string,format=date-time,JSONPath=`.status.nextRotationTime`
+// +kubebuilder:printcolumn:name="Last-Used",type=date,JSONPath=`.status.lastUsedTime`
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner.username`,priority=1
 // +kubebuilder:printcolumn:name="Expires",type=string,format=date-time,JSONPath=`.spec.expiresAt`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -87,6 +87,16 @@ type ServerConfig struct {
 	// MaxStaleness is for how long verdicts are given without contact to the API server, like 1h;
 	// after that every answer is 503. Default 0: for as long as it takes.
 	MaxStaleness metav1.Duration `json:"maxStaleness"`
+	// Activity is where it is kept what keys are used for.
+	Activity struct {
+		// Database is the path of a SQLite file, which serves one replica, or postgres://… for any number;
+		// "off" keeps nothing. Default "/var/lib/apikey-operator/activity.db".
+		Database string `json:"database"`
+		// DatabaseFile holds the database in place of Database, because a URL has a password.
+		DatabaseFile string `json:"databaseFile"`
+		// Retention is for how long it is remembered, at least 48h. Default 2160h, 90 days.
+		Retention metav1.Duration `json:"retention"`
+	} `json:"activity"`
 	// JWT lists the OpenID Connect issuers whose tokens are accepted.
 	JWT []jwt.Config `json:"jwt"`
 
@@ -109,6 +119,8 @@ func defaultController() ControllerConfig {
 func defaultServer() ServerConfig {
 	cfg := ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443", Metrics: ":8080", ExtAuthz: ":9001"}
 	cfg.TokenReview.UsernamePrefix = "kaana:" // apart from the cluster's other users
+	cfg.Activity.Database = "/var/lib/apikey-operator/activity.db"
+	cfg.Activity.Retention.Duration = 90 * 24 * time.Hour
 	return cfg
 }
 
@@ -156,6 +168,9 @@ func (c *ServerConfig) validate() error {
 		if _, _, err := net.SplitHostPort(address); err != nil && (address != "0" || name == "listen") {
 			return fmt.Errorf("%s: want host:port: %w", name, err)
 		}
+	}
+	if c.Activity.Retention.Duration < 48*time.Hour {
+		return errors.New("activity.retention: want 48h or more")
 	}
 	if c.MaxStaleness.Duration < 0 {
 		return errors.New("maxStaleness: want a duration like 1h, or 0 for ever")

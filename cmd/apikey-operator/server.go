@@ -12,17 +12,20 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
@@ -58,23 +61,18 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 		return err
 	}
 	ring := keyring.New(cfg.MaxStaleness.Duration)
-	desk, err := newDesk(kube, ring, format)
+	srv, registry, err := assemble(ctx, cfg, format, kube, ring, tokens, log)
 	if err != nil {
 		return err
 	}
-	o := options(cfg, format, ring, tokens, log)
-	o.Desk = desk
-	srv := server.New(o)
-	registry, err := register(srv.Metrics, ring, tokens)
-	if err != nil {
-		return err
-	}
+	defer srv.Close()
 	log.Info("server starts", "version", version(), "address", listeners[0].Addr().String(), "issuers", len(cfg.JWT))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certs.Start(ctx) })
 	group.Go(func() error { return ring.Watch(ctx, kube) })
 	group.Go(func() error { tokens.Run(ctx, log); return nil })
 	group.Go(func() error { return srv.Serve(ctx, listeners[0], config) })
+	group.Go(func() error { return srv.KeepActivity(ctx) })
 	if listeners[1] != nil {
 		group.Go(func() error { return srv.ServeMetrics(ctx, listeners[1], config, registry) })
 	}
@@ -95,11 +93,52 @@ func options(cfg ServerConfig, format apikey.Format, ring *keyring.Ring, tokens 
 	}
 }
 
+// assemble returns the server and its metrics.
+func assemble(ctx context.Context, cfg ServerConfig, format apikey.Format, kube *rest.Config, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
+	desk, err := newDesk(kube, ring, format)
+	if err != nil {
+		return nil, nil, err
+	}
+	keeper, err := openActivity(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := options(cfg, format, ring, tokens, log)
+	o.Desk, o.Activity = desk, keeper
+	srv := server.New(o)
+	more := []prometheus.Collector{srv.Metrics, ring, tokens}
+	if keeper != nil {
+		more = append(more, keeper)
+	}
+	registry, err := register(more...)
+	return srv, registry, err
+}
+
+// openActivity returns who keeps what keys are used for, nil when nobody does.
+func openActivity(ctx context.Context, cfg ServerConfig, log *slog.Logger) (*activity.Keeper, error) {
+	database := cfg.Activity.Database
+	if file := cfg.Activity.DatabaseFile; file != "" {
+		text, err := os.ReadFile(file) //nolint:gosec // the file that the configuration names
+		if err != nil {
+			return nil, fmt.Errorf("configuration: activity.databaseFile: %w", err)
+		}
+		database = strings.TrimSpace(string(text))
+	}
+	if database == "off" {
+		return nil, nil //nolint:nilnil // nobody does
+	}
+	store, err := activity.Open(ctx, database)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: activity.database: %w; give a file in a folder that exists, postgres://…, or off", err)
+	}
+	return activity.NewKeeper(server.NewRecorder(), store, cfg.Activity.Retention.Duration, log), nil
+}
+
 // newDesk returns where people manage keys: straight at the API server, so that what they read is what is.
 func newDesk(config *rest.Config, ring *keyring.Ring, format apikey.Format) (*keys.Desk, error) {
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("register ApiKey: %w", err)
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("register types: %w", err)
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
@@ -165,9 +204,9 @@ func closeAll(listeners []net.Listener) {
 }
 
 // register returns the metrics of the process.
-func register(verdicts *server.Metrics, ring *keyring.Ring, tokens *jwt.Verifier) (*prometheus.Registry, error) {
+func register(ours ...prometheus.Collector) (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), verdicts, ring, tokens} {
+	for _, c := range append(ours, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

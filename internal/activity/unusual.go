@@ -60,8 +60,8 @@ type Recent struct {
 
 // Retiring is a replaced token that is still accepted.
 type Retiring struct {
-	Credential    string
-	Issued, Until time.Time
+	Credential   string
+	Since, Until time.Time // of its overlap
 }
 
 // Facts are all that a judgement of a key depends on.
@@ -195,7 +195,7 @@ func deadTokens(f Facts) (out []Finding) {
 func retiringUsed(f Facts) (out []Finding) {
 	for _, t := range f.Retiring {
 		left := t.Until.Sub(f.Now)
-		if left <= 0 || float64(left) > nearEnd*float64(t.Until.Sub(t.Issued)) {
+		if left <= 0 || float64(left) > nearEnd*float64(t.Until.Sub(t.Since)) {
 			continue
 		}
 		var count int64

@@ -199,6 +199,9 @@ func (s *Server) newAPI(mux *http.ServeMux) huma.API {
 	if s.Desk != nil {
 		s.mountKeys(api)
 	}
+	if s.Desk != nil && s.Activity != nil {
+		s.mountActivity(api)
+	}
 	s.describe(mux, api)
 	return api
 }

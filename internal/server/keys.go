@@ -271,6 +271,7 @@ func (s *Server) mountFind(api huma.API) {
 		for i := range found.Keys {
 			out.Items = append(out.Items, s.view(&found.Keys[i]))
 		}
+		s.lastUsed(ctx, out.Items)
 		return &answer[page]{out}, nil
 	}
 	huma.Register(api, operation("GET", "/api/keys", "list-keys", "My keys", "An admin's are all of the tenant. By project and name.", authn.ReadKeys, 400, 422), func(ctx context.Context, in *ListInput) (*answer[page], error) {
@@ -321,7 +322,9 @@ func (s *Server) key(ctx context.Context) func(*v1alpha1.ApiKey, error) (*keyAns
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		return &keyAnswer{ETag: etag(o), Body: s.view(o)}, nil
+		v := []KeyView{s.view(o)}
+		s.lastUsed(ctx, v)
+		return &keyAnswer{ETag: etag(o), Body: v[0]}, nil
 	}
 }
 
@@ -336,6 +339,27 @@ func (s *Server) made(ctx context.Context) func(keys.Made, error) (*madeAnswer, 
 			v.Token = m.Token.Reveal()
 		}
 		return &madeAnswer{ETag: etag(m.Key), Body: v}, nil
+	}
+}
+
+// lastUsed says when keys were last used, to the second. Without the database, what the cluster knows is
+// good enough.
+func (s *Server) lastUsed(ctx context.Context, views []KeyView) {
+	if s.Activity == nil {
+		return
+	}
+	ids := make([]string, 0, len(views))
+	for i := range views {
+		ids = append(ids, views[i].ID)
+	}
+	last, err := s.Activity.Store.LastUsed(ctx, ids)
+	if err != nil {
+		s.Log.WarnContext(ctx, "last use is not known", "error", err)
+	}
+	for i := range views {
+		if at, ok := last[views[i].ID]; ok && (views[i].LastUsedAt == nil || at.After(*views[i].LastUsedAt)) {
+			views[i].LastUsedAt = &at
+		}
 	}
 }
 

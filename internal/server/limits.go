@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/kaana/apikey-operator/internal/activity"
 )
 
 const (
@@ -28,7 +30,7 @@ func newLimits() *limits { return &limits{networks: map[netip.Prefix]*rate.Limit
 // allow reports whether one more failure from there is within the limit. When there are too many networks
 // to remember, all begin anew.
 func (l *limits) allow(from netip.Addr, now time.Time) bool {
-	network := networkOf(from)
+	network := activity.NetworkOf(from)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limit := l.networks[network]
@@ -40,14 +42,4 @@ func (l *limits) allow(from netip.Addr, now time.Time) bool {
 		l.networks[network] = limit
 	}
 	return limit.AllowN(now, 1)
-}
-
-// networkOf returns the network of an address: what one customer of a provider usually has.
-func networkOf(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a = a.Unmap().WithZone(""); a.Is4() {
-		bits = 24
-	}
-	network, _ := a.Prefix(bits) // the zero one of no address
-	return network
 }

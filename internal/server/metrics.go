@@ -65,16 +65,20 @@ type shard struct {
 // a million series. The zero Metrics is ready.
 type Metrics struct{ shards [shards]shard }
 
-// count counts one verdict.
-func (m *Metrics) count(door Door, method authn.Method, reason string, spent time.Duration) {
-	at := 0
-	if reason != "" {
-		name, _, _ := strings.Cut(reason, ":")
-		var known bool
-		if at, known = reasonIndex[name]; !known {
-			at = len(reasons) - 1
-		}
+// indexOf returns the index of a reason.
+func indexOf(reason string) int {
+	if reason == "" {
+		return 0
 	}
+	name, _, _ := strings.Cut(reason, ":")
+	if at, known := reasonIndex[name]; known {
+		return at
+	}
+	return len(reasons) - 1
+}
+
+// count counts one verdict, of the reason with that index.
+func (m *Metrics) count(door Door, method authn.Method, at int, spent time.Duration) {
 	s := &m.shards[rand.Uint32N(shards)] //nolint:gosec // any shard will do
 	s.verdicts[door][method%methods][at].Add(1)
 	b := 0

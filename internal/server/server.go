@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/time/rate"
 
+	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/keys"
 )
@@ -43,7 +44,8 @@ type Options struct {
 	Verifier *authn.Verifier
 	Log      *slog.Logger // the audit log
 	Metrics  *Metrics
-	Desk     *keys.Desk // nil: keys are not managed here
+	Desk     *keys.Desk       // nil: keys are not managed here
+	Activity *activity.Keeper // of NewRecorder; nil: nobody counts what keys are used for
 
 	// TrustedProxies are believed what they say in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
@@ -56,6 +58,13 @@ type Options struct {
 // New returns a server.
 func New(o Options) *Server {
 	return &Server{Options: o, diary: diary{limit: rate.NewLimiter(logged, loggedBurst)}, failures: newLimits()}
+}
+
+// Close closes the database of activity, if there is one.
+func (s *Server) Close() {
+	if s.Activity != nil {
+		_ = s.Activity.Store.Close()
+	}
 }
 
 // Handler returns all doors that speak HTTP behind one handler.

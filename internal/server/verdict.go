@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
 
@@ -43,7 +44,12 @@ func (s *Server) judge(ctx context.Context, c presented, rules ...authn.Rule) (p
 	if err != nil {
 		reason = undecided
 	}
-	s.Metrics.count(c.door, p.Method, reason, time.Since(begin))
+	at := indexOf(reason)
+	s.Metrics.count(c.door, p.Method, at, time.Since(begin))
+	if s.Activity != nil && p.Key.Name != "" && err == nil {
+		s.Activity.Record(activity.Use{Key: activity.Key{UID: p.Key.UID, Tenant: p.Tenant, Project: p.Key.Namespace, Name: p.Key.Name},
+			Credential: [5]byte(p.Credential[:5]), Outcome: uint8(at), Door: uint8(c.door), From: c.from, At: begin}) //nolint:gosec // there are few reasons
+	}
 	if reason != "" {
 		s.tell(ctx, c, p, denial, err)
 	}

@@ -93,9 +93,10 @@ metrics: %s
 extAuthz: %s
 tls: {certFile: %q, keyFile: %q}
 trustedProxies: [127.0.0.1/32]
+activity: {database: %q}
 jwt:
 - issuer: {url: %q, audiences: [%q], certificateAuthorityFile: %q}
-%s`, c.ports.server, c.ports.serverMetrics, c.ports.extAuthz, c.cert.CertFile, c.cert.KeyFile, issuerURL, issuer.Audience, c.cert.CAFile, more)
+%s`, c.ports.server, c.ports.serverMetrics, c.ports.extAuthz, c.cert.CertFile, c.cert.KeyFile, filepath.Join(c.options.State, "activity.db"), issuerURL, issuer.Audience, c.cert.CAFile, more)
 }
 
 // RestartServer starts the server again with more configuration.

@@ -374,3 +374,73 @@ func phasesOf(r reply) (out []string) {
 	}
 	return out
 }
+
+var _ = Describe("activity", Ordered, func() {
+	const flush = "15s"
+	It("is counted by outcome, door and network, and shown to who may see it", func(ctx SpecContext) {
+		member := jwt(ctx, "member")
+		t := created(member, body{"name": "active", "project": "acme-dev"})
+		Eventually(func() int { return status(t) }).Should(Equal(200))
+		from := func(address, path string) {
+			r, err := http.NewRequest(http.MethodGet, op.URL+path, nil)
+			Expect(err).NotTo(HaveOccurred())
+			r.Header.Set("Authorization", "Bearer "+t)
+			r.Header.Set("X-Forwarded-For", address)
+			resp, err := op.Client.Do(r)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(resp.Body.Close()).To(Succeed())
+		}
+		for range 5 {
+			from("203.0.113.9", "/api/projects")
+			from("198.51.100.9", "/auth")
+			from("198.51.100.9", "/auth?role=admin")
+		}
+		const path = "/api/keys/acme-dev/active/activity"
+		var r reply
+		Eventually(func() any { r = call("GET", path, member, nil); return r.Body["denied"] }, flush).Should(BeNumerically("==", 5), r.Raw)
+		Expect(r.Body["accepted"]).To(BeNumerically(">=", 11))
+		Expect(r.Body["outcomes"]).To(ContainElement(And(HaveKeyWithValue("name", "role"), HaveKeyWithValue("count", BeNumerically("==", 5)))))
+		Expect(r.Body["doors"]).To(ContainElement(And(HaveKeyWithValue("name", "forward_auth"), HaveKeyWithValue("count", BeNumerically("==", 10)))))
+		Expect(r.Body["networks"]).To(ContainElements(HaveKeyWithValue("name", "203.0.113.0/24"), HaveKeyWithValue("name", "198.51.100.0/24")))
+		Expect(r.Body["series"]).To(HaveLen(25))
+		Expect(call("GET", path+"?step=minute", member, nil).Body["accepted"]).To(Equal(r.Body["accepted"]))
+		Expect(call("GET", "/api/keys/acme-dev/active", member, nil).Body["lastUsedAt"]).NotTo(BeNil())
+		for _, bad := range []string{"?since=2027-01-01T00:00:00Z", "?step=minute&since=2020-01-01T00:00:00Z", "?step=year", "?since=yesterday", "?since=1980-01-01T00:00:00Z"} {
+			Expect(call("GET", path+bad, member, nil).Status).To(Equal(422), bad)
+		}
+
+		By("an admin sees the tenant's, nobody another's")
+		admin := call("GET", "/api/admin/activity", jwt(ctx, "admin"), nil)
+		Expect(admin.Body["keys"]).To(ContainElement(HaveKeyWithValue("name", "active")))
+		Expect(call("GET", "/api/admin/activity", member, nil).Status).To(Equal(403))
+		Expect(call("GET", path, jwt(ctx, "globex"), nil).Status).To(Equal(403))
+
+		By("the cluster learns when a key was last used")
+		Eventually(func() string {
+			return kubectl(ctx, "get", "apikey", "-n", "acme-dev", "active", "-o", "jsonpath={.status.lastUsedTime}")
+		}).ShouldNot(BeEmpty())
+
+		By("a dead token that is presented is said so, in a sentence, and in an Event")
+		call("POST", "/api/keys/acme-dev/active/revoke", member, nil)
+		Eventually(func() int { return status(t) }).Should(Equal(401))
+		Eventually(func() []any { return call("GET", path, member, nil).Body["unusual"].([]any) }, flush).Should(ContainElement(And(HaveKeyWithValue("pattern", "DeadToken"),
+			HaveKeyWithValue("sentence", MatchRegexp(`A token that is revoked \([0-9a-f]{10}\) is still presented: .* in the last day, from 127\.0\.0\.0/24\. Whoever holds it is refused\.`)))))
+		Eventually(func() string {
+			return kubectl(ctx, "get", "events", "-n", "acme-dev", "--field-selector=reason=DeadToken")
+		}, "80s", "1s").Should(ContainSubstring("apikey/active"))
+		Expect(metric(`apikey_unusual_total{pattern="DeadToken"}`)).To(BeNumerically(">=", 1))
+	})
+
+	It("survives a kill of the server, but for what was not flushed", func(ctx SpecContext) {
+		t := newKey(ctx, "survivor")
+		admin := jwt(ctx, "admin")
+		Eventually(func() int { return status(t) }).Should(Equal(200))
+		accepted := func() any { return call("GET", "/api/keys/acme-dev/survivor/activity", admin, nil).Body["accepted"] }
+		Eventually(accepted, flush).Should(BeNumerically(">=", 1))
+		before := accepted()
+		op.Server.Kill()
+		Eventually(func() int { return status(t) }).Should(Equal(200))
+		Expect(accepted()).To(BeNumerically(">=", before))
+		Eventually(accepted, flush).Should(BeNumerically(">", before))
+	})
+})

@@ -184,9 +184,11 @@ var _ = It("gives the server no verb on Secrets, and the controller no more than
 		Expect(can("controller", verb, "clusterroles")).To(Equal("no"), verb)
 	}
 	for _, verb := range []string{"create", "update", "patch", "delete"} {
-		Expect(can("server", verb, "apikeys")).To(Equal("no"), verb)
+		Expect(can("server", verb, "apikeys")).To(Equal("yes"), verb) // for those who manage keys by REST
 		Expect(can("controller", verb, "apikeys")).To(Equal("no"), verb)
 	}
+	Expect(can("server", "update", "apikeys", "--subresource=status")).To(Equal("no"))
+	Expect(can("server", "deletecollection", "apikeys")).To(Equal("no"))
 	Expect(can("controller", "update", "apikeys", "--subresource=status")).To(Equal("yes"))
 })
 

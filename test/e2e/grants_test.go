@@ -179,6 +179,15 @@ var _ = Describe("who may mint what", Ordered, ContinueOnFailure, func() {
 			_, err := as(user).Patch(ctx, name, types.MergePatchType, []byte(`{"status":{"secretName":"x"}}`), metav1.PatchOptions{}, "status")
 			Expect(err).To(MatchError(Or(ContainSubstring("only the operator writes the status"), ContainSubstring("cannot patch resource"))), user)
 		}
+		By("and the server nothing of it but when a key was last used")
+		kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=20s", "-n", "acme-dev", "apikey/"+name)
+		server := "system:serviceaccount:apikey-system:apikey-operator-server"
+		for _, status := range []string{`{"secretName":"x"}`, `{"credentials":[{"id":"0123456789","sha256":"` + strings.Repeat("0", 64) + `","phase":"Current","issuedAt":"2026-01-01T00:00:00Z"}]}`, `{"credentials":[]}`, `{"conditions":[]}`, `null`} {
+			_, err := as(server).Patch(ctx, name, types.MergePatchType, []byte(`{"status":`+status+`}`), metav1.PatchOptions{}, "status")
+			Expect(err).To(MatchError(ContainSubstring("the server may write status.lastUsedTime only")), status)
+		}
+		_, err := as(server).Patch(ctx, name, types.MergePatchType, []byte(`{"status":{"lastUsedTime":"2026-01-01T00:00:00Z"}}`), metav1.PatchOptions{}, "status")
+		Expect(err).NotTo(HaveOccurred())
 	})
 
 	It("holds with the operator stopped", func(ctx SpecContext) {

@@ -56,7 +56,7 @@ func Start(t *testing.T) *Server {
 	}
 	port := freePort(t)
 	server := command("postgres", "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
-	log, err := os.Create(filepath.Join(dir, "log")) //nolint:gosec // a folder of ours
+	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func credential(t *testing.T, dir string) *syscall.Credential {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func (s *Server) await(t *testing.T, log string) {
 	t.Helper()
 	for begin := time.Now(); s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)).Run() != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Since(begin) > patient {
-			text, _ := os.ReadFile(log) //nolint:gosec // a file of ours
+			text, _ := os.ReadFile(log)
 			t.Fatalf("PostgreSQL does not answer: %s", text)
 		}
 	}

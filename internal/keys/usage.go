@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keys
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
+)
+
+const (
+	// UsedInterval is how often a key's status.lastUsedTime is written at most.
+	UsedInterval = time.Hour
+
+	maxNote = 1024 // of an Event
+)
+
+// MarkUsed writes to a key's status when it was last used, unless that was done within the hour. It reports
+// whether it wrote.
+func (d *Desk) MarkUsed(ctx context.Context, project, name, uid string, at time.Time) (bool, error) {
+	o, err := d.same(ctx, project, name, uid)
+	if o == nil || err != nil {
+		return false, err
+	}
+	if last := o.Status.LastUsedTime; last != nil && at.Sub(last.Time) < UsedInterval {
+		return false, nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": uid}, "status": map[string]any{"lastUsedTime": metav1.NewTime(at)}})
+	if err != nil {
+		return false, fmt.Errorf("patch ApiKey: %w", err)
+	}
+	return true, translate("patch", d.Client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// same returns the key of that name if it still is the one with that UID, else nil.
+func (d *Desk) same(ctx context.Context, project, name, uid string) (*v1alpha1.ApiKey, error) {
+	var o v1alpha1.ApiKey
+	if err := d.Client.Get(ctx, client.ObjectKey{Namespace: project, Name: name}, &o); err != nil {
+		return nil, translate("get", client.IgnoreNotFound(err))
+	}
+	if string(o.UID) != uid {
+		return nil, nil //nolint:nilnil // another key of the same name
+	}
+	return &o, nil
+}
+
+// Former is a replaced token that is still accepted.
+type Former struct {
+	Credential   string // id
+	Since, Until time.Time
+}
+
+// Formers returns the replaced tokens of a key that are still accepted.
+func (d *Desk) Formers(ctx context.Context, project, name, uid string) (out []Former, err error) {
+	o, err := d.same(ctx, project, name, uid)
+	if o == nil || err != nil {
+		return nil, err
+	}
+	return FormersOf(o), nil
+}
+
+// FormersOf returns the replaced tokens of a key that have an end before the key's own.
+func FormersOf(o *v1alpha1.ApiKey) (out []Former) {
+	end := kube.Key(o).ExpiresAt
+	for _, c := range kube.Credentials(o) {
+		if !c.ValidUntil.IsZero() && !c.ValidUntil.Equal(end) {
+			out = append(out, Former{c.Digest.ID(), c.ValidUntil.Add(-kube.Overlap(o)), c.ValidUntil})
+		}
+	}
+	return out
+}
+
+// Warn makes an Event of what a person should look at.
+func (d *Desk) Warn(ctx context.Context, project, name, uid, reason, note string) error {
+	if len(note) > maxNote {
+		note = note[:maxNote]
+	}
+	err := d.Client.Create(ctx, &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: project, GenerateName: name + "-"}, EventTime: metav1.NewMicroTime(d.Now()), Type: corev1.EventTypeWarning,
+		Reason: reason, Action: "Observe", Note: note, ReportingController: "auth.kaana.com/server", ReportingInstance: "server",
+		Regarding: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ApiKey", Namespace: project, Name: name, UID: types.UID(uid)},
+	})
+	if err != nil {
+		return fmt.Errorf("create Event: %w", err)
+	}
+	return nil
+}
