@@ -48,6 +48,8 @@ func main() {
 		err = generate(*what, *at, *keys)
 	case "lookups":
 		err = lookups()
+	case "recording":
+		err = recording(*window)
 	case "cluster":
 		err = clusterRows()
 	default:
@@ -94,17 +96,20 @@ func compare() (failed error) {
 	}
 	fmt.Printf("Each row: %v of the bare program, %v of ours, %v of the bare program again. Server on core %s, generator on core %s.\n\n", *window, *window, *window, serverCore, generatorCore)
 	fmt.Printf("%-48s %10s %10s %7s %7s %9s %9s %7s  %s\n", "", "bare req/s", "ours req/s", "ratio", "budget", "bare p99", "ours p99", "CPU", "")
-	missed := 0
-	for _, r := range rows {
-		ok, err := r.measure()
+	missed, request := 0, time.Duration(0)
+	for i, r := range rows {
+		ok, cpu, err := r.measure()
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		if i == 0 {
+			request = cpu
 		}
 		if !ok {
 			missed++
 		}
 	}
-	errs := []error{lookups(), self("", "-child", "cluster")}
+	errs := []error{lookups(), self("", "-child", "recording", "-window", request.String()), self("", "-child", "cluster")}
 	if missed > 0 {
 		errs = append(errs, fmt.Errorf("%d rows are beyond their budget", missed))
 	}
@@ -174,15 +179,16 @@ func command(core string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (r row) measure() (bool, error) {
+// measure prints the row, and returns whether it is within its budget and the CPU of a bare request.
+func (r row) measure() (bool, time.Duration, error) {
 	bare, err := start(r.floorServe, 1)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer bare.stop()
 	ours, err := start(r.serve, r.keys)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer ours.stop()
 	var got [3]figures
@@ -192,7 +198,7 @@ func (r row) measure() (bool, error) {
 		keys int
 	}{{bare, r.floorLoad, 1}, {ours, r.load, r.keys}, {bare, r.floorLoad, 1}} {
 		if got[i], err = m.s.measure(m.load, m.keys); err != nil {
-			return false, err
+			return false, 0, err
 		}
 	}
 	floor := (got[0].Rate + got[2].Rate) / 2
@@ -205,7 +211,7 @@ func (r row) measure() (bool, error) {
 		verdict = fmt.Sprintf("BEYOND (p99 %.1f ×, CPU %.2f ×, %d wrong answers)", p99, cpu, got[1].Bad)
 	}
 	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f %9v %9v %6.2f×  %s\n", r.name, floor, got[1].Rate, ratio, r.atLeast, floorP99.Round(time.Microsecond), got[1].P99.Round(time.Microsecond), cpu, verdict)
-	return ok, nil
+	return ok, floorCPU, nil
 }
 
 // server is a child that serves.

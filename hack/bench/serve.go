@@ -129,27 +129,20 @@ func doors(ctx context.Context, what string, l net.Listener, config *tls.Config,
 		return err
 	}
 	v := &authn.Verifier{Format: format, Keys: fill(keys), Now: time.Now}
-	if at := os.Getenv("BENCH_ISSUER"); at != "" {
-		dir, err := benchFolder()
-		if err != nil {
-			return err
-		}
-		c := jwt.Config{Issuer: jwt.Issuer{URL: at, Audiences: []string{issuer.Audience}, CertificateAuthorityFile: filepath.Join(dir, "ca.crt")}}
-		verifier, err := jwt.New([]jwt.Config{c}, time.Now)
-		if err != nil {
-			return err
-		}
-		go verifier.Run(ctx, slog.New(slog.DiscardHandler))
-		for verifier.Ages()[at] < 0 {
-			time.Sleep(time.Millisecond)
-		}
-		v.Tokens = verifier
+	if v.Tokens, err = tokensOf(ctx, os.Getenv("BENCH_ISSUER")); err != nil {
+		return err
 	}
 	log, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	srv := oursrv.New(oursrv.Options{Verifier: v, Log: slog.New(slog.NewJSONHandler(log, nil)), Metrics: &oursrv.Metrics{}})
+	keeper, folder, err := newKeeper(ctx)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = os.RemoveAll(folder) })
+	go func() { _ = keeper.Run(ctx) }()
+	srv := oursrv.New(oursrv.Options{Verifier: v, Log: slog.New(slog.NewJSONHandler(log, nil)), Metrics: &oursrv.Metrics{}, Activity: keeper})
 	switch what {
 	case "doors":
 		go func() { _ = (&http.Server{Handler: srv.Handler()}).Serve(l) }() //nolint:gosec // as bare as the floor
@@ -161,6 +154,24 @@ func doors(ctx context.Context, what string, l net.Listener, config *tls.Config,
 		return errors.New("nothing is called " + what)
 	}
 	return nil
+}
+
+// tokensOf returns a verifier of the run's issuer that knows its keys.
+func tokensOf(ctx context.Context, url string) (*jwt.Verifier, error) {
+	dir, err := benchFolder()
+	if err != nil {
+		return nil, err
+	}
+	c := jwt.Config{Issuer: jwt.Issuer{URL: url, Audiences: []string{issuer.Audience}, CertificateAuthorityFile: filepath.Join(dir, "ca.crt")}}
+	verifier, err := jwt.New([]jwt.Config{c}, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	go verifier.Run(ctx, slog.New(slog.DiscardHandler))
+	for verifier.Ages()[url] < 0 {
+		time.Sleep(time.Millisecond)
+	}
+	return verifier, nil
 }
 
 var bareHeaders = [][2]string{{"X-Auth-Id", "9b2d8f6e-0000-5000-8000-000000000000"}, {"X-Auth-User", "apikey:team-1:key-0000001"}, {"X-Auth-Role", "member"},

@@ -226,7 +226,7 @@ func TestStores(t *testing.T) {
 			var wg sync.WaitGroup
 			for w := range 4 {
 				wg.Go(func() {
-					other := &Store{db: s.db, postgres: s.postgres, ids: map[[16]byte]known{}} // another server
+					other := &Store{db: s.db, postgres: s.postgres, ids: map[[16]byte]known{}, written: map[pair]int64{}} // another server
 					for i := range 10 {
 						rows := make([]Row, 0, 50)
 						for n := range 50 {

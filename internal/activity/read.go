@@ -97,6 +97,11 @@ func (s *Store) report(ctx context.Context, where string, of any, r Range) (Repo
 		err = s.db.QueryRowContext(ctx, s.bind("SELECT MAX(last) FROM credentials WHERE "+where), of).Scan(&last)
 		out.LastUsed = instant(last.Int64)
 	}
+	for _, o := range out.Outcomes { // which are up to date; that of a credential may lag
+		if o.Name == "" && o.Last.After(out.LastUsed) {
+			out.LastUsed = o.Last
+		}
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("read activity: %w", err)
 	}
@@ -131,7 +136,8 @@ func (s *Store) each(ctx context.Context, query string, args []any, do func(*sql
 	return rows.Err()
 }
 
-// LastUsed returns when keys were last accepted, by UID; those that never were are not in it.
+// LastUsed returns when keys were last accepted, give or take a minute, by UID; those that never were are not in
+// it.
 func (s *Store) LastUsed(ctx context.Context, uids []string) (map[string]time.Time, error) {
 	out := map[string]time.Time{}
 	if len(uids) == 0 {

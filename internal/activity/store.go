@@ -32,7 +32,8 @@ const (
 	minuteSpan  = 60
 	hourSpan    = 3600
 	minutesKept = 48 * time.Hour // then they are added up to hours
-	maxKnown    = 100_000        // ids of keys that are remembered
+	maxKnown    = 100_000        // keys, and networks and credentials of keys, that are remembered
+	lastStep    = 60             // seconds that the last use of a network or credential may lag
 	openTimeout = 30 * time.Second
 )
 
@@ -42,6 +43,13 @@ type Store struct {
 	db       *sql.DB
 	postgres bool
 	ids      map[[16]byte]known // of keys; only the writer uses it
+	written  map[pair]int64     // last uses that the database has; likewise
+}
+
+// pair is a network or a credential of a key.
+type pair struct {
+	key  int64
+	name string
 }
 
 // known is a key that the database has.
@@ -54,7 +62,7 @@ type known struct {
 func Open(ctx context.Context, database string) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s := &Store{ids: map[[16]byte]known{}, postgres: strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")}
+	s := &Store{ids: map[[16]byte]known{}, written: map[pair]int64{}, postgres: strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")}
 	driver, source, dialect, folder := "sqlite", sqlite(database), goose.DialectSQLite3, "migrations/sqlite"
 	if s.postgres {
 		driver, source, dialect, folder = "pgx", database, goose.DialectPostgres, "migrations/postgres"
@@ -141,16 +149,19 @@ func (s *Store) Write(ctx context.Context, rows []Row) error {
 		}
 		return s.ids[r.Key.UID].id
 	}
-	if err := s.writeAll(ctx, tx, rows, id); err != nil {
+	written, err := s.writeAll(ctx, tx, rows, id)
+	if err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("write activity: %w", err)
 	}
-	if len(s.ids) > maxKnown {
+	if len(s.ids) > maxKnown || len(s.written) > maxKnown {
 		clear(s.ids)
+		clear(s.written)
 	}
 	maps.Copy(s.ids, fresh)
+	maps.Copy(s.written, written)
 	return nil
 }
 
@@ -176,43 +187,62 @@ func (s *Store) identify(ctx context.Context, tx *sql.Tx, rows []Row) (map[[16]b
 	return fresh, nil
 }
 
-// writeAll writes rows whose keys the database has.
-func (s *Store) writeAll(ctx context.Context, tx *sql.Tx, rows []Row, id func(Row) int64) error {
-	var uses, networks, credentials [][]any
-	seen := map[string]int{} // where a key's network or credential stands
+// writeAll writes rows whose keys the database has. It returns the last uses that it has written: those that
+// are news.
+func (s *Store) writeAll(ctx context.Context, tx *sql.Tx, rows []Row, id func(Row) int64) (map[pair]int64, error) {
+	uses := make([][]any, 0, len(rows))
+	var networks, credentials [][]any
+	written, at := map[pair]int64{}, map[pair][]any{}
+	news := func(p pair, last int64) bool {
+		if last < s.written[p]+lastStep {
+			return false
+		}
+		written[p] = max(written[p], last)
+		return true
+	}
 	for _, r := range rows {
 		key := id(r)
 		uses = append(uses, []any{key, r.Bucket, minuteSpan, r.Credential, r.Outcome, r.Door, r.Network, r.Count, r.Last})
 		if r.Outcome != "" {
 			continue
 		}
-		name := string(r.Key.UID[:])
-		if at, ok := seen[name+"c"+r.Credential]; ok {
-			credentials[at][2] = max(credentials[at][2].(int64), r.Last) //nolint:forcetypeassert // put there below
-		} else {
-			seen[name+"c"+r.Credential] = len(credentials)
-			credentials = append(credentials, []any{key, r.Credential, r.Last})
+		if p := (pair{key, r.Credential}); news(p, r.Last) {
+			if at[p] == nil {
+				at[p] = []any{key, r.Credential, r.Last}
+				credentials = append(credentials, at[p])
+			}
+			at[p][2] = written[p]
 		}
-		if at, ok := seen[name+"n"+r.Network]; ok {
-			networks[at][3] = max(networks[at][3].(int64), r.Last) //nolint:forcetypeassert // put there below
-		} else if r.Network != "" {
-			seen[name+"n"+r.Network] = len(networks)
-			networks = append(networks, []any{key, r.Network, r.Last, r.Last})
+		if p := (pair{key, r.Network}); r.Network != "" && news(p, r.Last) {
+			if at[p] == nil {
+				at[p] = []any{key, r.Network, r.Last, r.Last}
+				networks = append(networks, at[p])
+			}
+			at[p][2], at[p][3] = min(at[p][2].(int64), r.Last), written[p] //nolint:forcetypeassert // put there above
 		}
 	}
-	return errors.Join(
+	return written, errors.Join(
 		s.upsert(ctx, tx, "uses (key_id, bucket, span, credential, outcome, door, network, count, last)", uses,
 			"(key_id, bucket, span, credential, outcome, door, network) DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),
 		s.upsert(ctx, tx, "networks (key_id, network, first, last)", networks, "(key_id, network) DO UPDATE SET last = excluded.last WHERE excluded.last > networks.last"),
 		s.upsert(ctx, tx, "credentials (key_id, credential, last)", credentials, "(key_id, credential) DO UPDATE SET last = excluded.last WHERE excluded.last > credentials.last"))
 }
 
-// upsert writes many rows with few statements.
+// upsert writes many rows with few statements, each of which is read once.
 func (s *Store) upsert(ctx context.Context, tx *sql.Tx, into string, rows [][]any, conflict string) error {
+	var insert *sql.Stmt // ends with the transaction
+	size := 0            // rows of the statement
 	for part := range slices.Chunk(rows, batch) {
-		marks := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(part[0])), ", ") + ")"
-		values := strings.TrimSuffix(strings.Repeat(marks+", ", len(part)), ", ")
-		if _, err := tx.ExecContext(ctx, s.bind("INSERT INTO "+into+" VALUES "+values+" ON CONFLICT "+conflict), slices.Concat(part...)...); err != nil {
+		if len(part) != size {
+			marks := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(part[0])), ", ") + ")"
+			values := strings.TrimSuffix(strings.Repeat(marks+", ", len(part)), ", ")
+			var err error
+			if insert, err = tx.PrepareContext(ctx, s.bind("INSERT INTO "+into+" VALUES "+values+" ON CONFLICT "+conflict)); err != nil { //nolint:sqlclosecheck // likewise
+				return fmt.Errorf("write %s: %w", strings.Fields(into)[0], err)
+			}
+			size = len(part)
+		}
+		if _, err := insert.ExecContext(ctx, slices.Concat(part...)...); err != nil {
 			return fmt.Errorf("write %s: %w", strings.Fields(into)[0], err)
 		}
 	}
