@@ -7,10 +7,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -38,9 +41,10 @@ import (
 )
 
 const (
-	items   = 1000
+	items   = 1000 // of one measurement
+	turns   = 3    // measurements of each row: bare, ours, bare; their median counts
 	workers = 10
-	group   = "bench.kaana.com/group"
+	label   = "bench.kaana.com/group"
 	quiet   = 5 * time.Second // for the control plane to settle
 )
 
@@ -73,24 +77,14 @@ func clusterRows() (failed error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.create(ctx, "ours", items), f.create(ctx, "bare", items)); err != nil {
-		return err
+	for turn := range turns {
+		for _, name := range []string{"before", "ours", "after"} {
+			if err := f.create(ctx, group(name, turn), items); err != nil {
+				return err
+			}
+		}
 	}
-	fmt.Printf("\n%-48s %10s %10s %7s %7s\n", "on a real control plane, both cores shared", "bare /s", "ours /s", "ratio", "budget")
-	issue := func() error { return nil }
-	if err := f.row(ctx, "ApiKey → Secret → status, 10 workers", account, 0, issue, func(o *v1alpha1.ApiKey) bool { return o.Status.SecretName != "" }); err != nil {
-		return err
-	}
-	rotate := func() error {
-		return f.each(ctx, "ours", 0, items, func(o *v1alpha1.ApiKey) error {
-			o.Annotations = map[string]string{kube.RotateAnnotation: "now"}
-			return f.admin.Update(ctx, o)
-		})
-	}
-	rotated := func(o *v1alpha1.ApiKey) bool {
-		return o.Status.LastHandledRotateRequest == "now" && len(o.Status.Credentials) == 2 && o.Status.Credentials[1].Phase == v1alpha1.CredentialCurrent
-	}
-	if err := f.row(ctx, "1,000 rotations, 10 workers", account, 1, rotate, rotated); err != nil {
+	if err := f.tokens(ctx, account); err != nil {
 		return err
 	}
 	time.Sleep(quiet)
@@ -101,6 +95,27 @@ func clusterRows() (failed error) {
 		return fmt.Errorf("%d rows are beyond their budget", f.missed)
 	}
 	return nil
+}
+
+// tokens compares what a first token takes, and a rotation.
+func (f *field) tokens(ctx context.Context, account *rest.Config) error {
+	fmt.Printf("\n%-48s %10s %10s %7s %7s\n", "on a real control plane, both cores shared", "bare /s", "ours /s", "ratio", "budget")
+	issue := func(string) error { return nil }
+	var calls counter
+	account.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next, &calls} })
+	if err := f.row(ctx, &calls, "ApiKey → Secret → status, 10 workers", account, 0, issue, func(o *v1alpha1.ApiKey) bool { return o.Status.SecretName != "" }); err != nil {
+		return err
+	}
+	rotate := func(ours string) error {
+		return f.each(ctx, ours, 0, items, func(o *v1alpha1.ApiKey) error {
+			o.Annotations = map[string]string{kube.RotateAnnotation: "now"}
+			return f.admin.Update(ctx, o)
+		})
+	}
+	rotated := func(o *v1alpha1.ApiKey) bool {
+		return o.Status.LastHandledRotateRequest == "now" && len(o.Status.Credentials) == 2 && o.Status.Credentials[1].Phase == v1alpha1.CredentialCurrent
+	}
+	return f.row(ctx, &calls, "rotations, 10 workers", account, 1, rotate, rotated)
 }
 
 // newField returns the field of a control plane, and the configuration of the controller's account.
@@ -126,7 +141,7 @@ func (f *field) create(ctx context.Context, name string, n int) error {
 		return err
 	}
 	return parallel(n, func(i int) error {
-		return f.admin.Create(ctx, &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: fmt.Sprint("key-", i), Labels: map[string]string{group: name}}})
+		return f.admin.Create(ctx, &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: fmt.Sprint("key-", i), Labels: map[string]string{label: name}}})
 	})
 }
 
@@ -169,36 +184,71 @@ func parallel(n int, do func(i int) error) error {
 	}
 }
 
-// row compares the bare writes for some keys with what the controller takes for as many, from its
-// start with full caches until the last is done.
-func (f *field) row(ctx context.Context, name string, account *rest.Config, round int, prepare func() error, done func(*v1alpha1.ApiKey) bool) error {
-	bare, err := f.bareWrites(ctx, round)
-	if err != nil {
-		return err
+// counter counts the controller's requests for single objects.
+type counter struct{ reads, writes atomic.Int64 }
+
+type counted struct {
+	http.RoundTripper
+	in *counter
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch {
+	case r.Method != http.MethodGet:
+		c.in.writes.Add(1)
+	case strings.Contains(r.URL.Path, "/namespaces/") && r.URL.Query().Get("watch") == "":
+		c.in.reads.Add(1)
 	}
-	if err := prepare(); err != nil {
-		return err
+	return c.RoundTripper.RoundTrip(r)
+}
+
+func group(name string, turn int) string { return fmt.Sprint(name, "-", turn) }
+
+// row compares the bare writes for some keys with what the controller takes for as many, from when its
+// caches are full, as the bare program's are, until the last is done. The two take turns, because the speed
+// of a control plane wanders.
+func (f *field) row(ctx context.Context, calls *counter, name string, account *rest.Config, round int, prepare func(ours string) error, done func(*v1alpha1.ApiKey) bool) error {
+	var floors, rates, ratios []float64
+	for turn := range turns {
+		ours := group("ours", turn)
+		if err := prepare(ours); err != nil {
+			return err
+		}
+		before, err := f.bareWrites(ctx, group("before", turn), round)
+		if err != nil {
+			return err
+		}
+		took, err := f.controller(ctx, account, ours, done)
+		if err != nil {
+			return err
+		}
+		after, err := f.bareWrites(ctx, group("after", turn), round)
+		if err != nil {
+			return err
+		}
+		floor := (items/before.Seconds() + items/after.Seconds()) / 2
+		floors, rates, ratios = append(floors, floor), append(rates, items/took.Seconds()), append(ratios, items/took.Seconds()/floor)
 	}
-	took, err := f.controller(ctx, account, done)
-	if err != nil {
-		return err
+	for _, s := range [][]float64{floors, rates, ratios} {
+		slices.Sort(s)
 	}
-	floor, ours := items/bare.Seconds(), items/took.Seconds()
-	verdict := "ok"
-	if ours/floor < 0.70 {
+	verdict, ratio := "ok", ratios[turns/2]
+	if ratio < 0.70 {
 		verdict = "BEYOND"
 		f.missed++
 	}
-	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f  %s\n", name, floor, ours, ours/floor, 0.70, verdict)
+	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f  %s (%.2f to %.2f; %.2f writes and %.2f reads each)\n", name, floors[turns/2], rates[turns/2], ratio, 0.70, verdict,
+		ratios[0], ratios[turns-1], float64(calls.writes.Swap(0))/turns/items, float64(calls.reads.Swap(0))/turns/items)
 	return nil
 }
 
 // bareWrites writes what a token takes, without deciding anything: record, deliver, record, tell. The
 // first token of a key creates its Secret, the next one updates it.
-func (f *field) bareWrites(ctx context.Context, round int) (time.Duration, error) {
+func (f *field) bareWrites(ctx context.Context, namespace string, round int) (time.Duration, error) {
 	list, secrets := make([]v1alpha1.ApiKey, items), make([]corev1.Secret, items)
 	for i := range list {
-		at := client.ObjectKey{Namespace: "bare", Name: fmt.Sprint("key-", i)}
+		at := client.ObjectKey{Namespace: namespace, Name: fmt.Sprint("key-", i)}
 		if err := f.admin.Get(ctx, at, &list[i]); err != nil {
 			return 0, err
 		}
@@ -234,20 +284,20 @@ func (f *field) bareToken(ctx context.Context, o *v1alpha1.ApiKey, secret *corev
 	if err := f.writer.Status().Update(ctx, o); err != nil {
 		return err
 	}
-	return f.writer.Create(ctx, &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: "bare", GenerateName: o.Name + "-"}, EventTime: metav1.NowMicro(), Type: "Normal",
+	return f.writer.Create(ctx, &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, GenerateName: o.Name + "-"}, EventTime: metav1.NowMicro(), Type: "Normal",
 		Reason: "Issued", Action: "Reconcile", Note: "Issued a credential to its Secret", ReportingController: "bench", ReportingInstance: "bench",
-		Regarding: corev1.ObjectReference{APIVersion: "auth.kaana.com/v1alpha1", Kind: "ApiKey", Namespace: "bare", Name: o.Name, UID: o.UID}})
+		Regarding: corev1.ObjectReference{APIVersion: "auth.kaana.com/v1alpha1", Kind: "ApiKey", Namespace: o.Namespace, Name: o.Name, UID: o.UID}})
 }
 
 // controller runs the controller until every ApiKey of ours is done.
-func (f *field) controller(ctx context.Context, account *rest.Config, done func(*v1alpha1.ApiKey) bool) (time.Duration, error) {
+func (f *field) controller(ctx context.Context, account *rest.Config, ours string, done func(*v1alpha1.ApiKey) bool) (time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched, err := controller.Watched()
 	if err != nil {
 		return 0, err
 	}
-	watched[&v1alpha1.ApiKey{}] = cache.ByObject{Label: labels.SelectorFromSet(labels.Set{group: "ours"})}
+	watched[&v1alpha1.ApiKey{}] = cache.ByObject{Label: labels.SelectorFromSet(labels.Set{label: ours})}
 	again := true
 	mgr, err := ctrl.NewManager(account, ctrl.Options{Scheme: f.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: watched},
 		Controller: ctrlconfig.Controller{SkipNameValidation: &again}})
@@ -264,11 +314,13 @@ func (f *field) controller(ctx context.Context, account *rest.Config, done func(
 		return 0, err
 	}
 	ended := make(chan error, 1)
-	begin := time.Now()
 	go func() { ended <- mgr.Start(ctx) }()
-	if !mgr.GetCache().WaitForCacheSync(ctx) {
-		return 0, <-ended
+	select {
+	case <-mgr.Elected(): // caches are full, as the bare program's are, and reconciling begins
+	case err := <-ended:
+		return 0, err
 	}
+	begin := time.Now()
 	if err := await(ctx, mgr.GetClient(), done); err != nil {
 		return 0, err
 	}
@@ -313,7 +365,7 @@ func (f *field) revocations(ctx context.Context) error {
 	v := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	var took []time.Duration
 	for i := range 500 {
-		at := client.ObjectKey{Namespace: "ours", Name: fmt.Sprint("key-", i)}
+		at := client.ObjectKey{Namespace: group("ours", i/items), Name: fmt.Sprint("key-", i%items)}
 		var s corev1.Secret
 		if err := f.admin.Get(ctx, at, &s); err != nil {
 			return err

@@ -36,6 +36,7 @@ type Seen struct {
 	Holding Holding
 	Digest  Digest // of the known token found in it; zero when it holds none that is recorded
 	Exact   bool   // data, labels and annotations are as they would be written now
+	Unread  bool   // ours by its metadata; Digest is what its label says, and nothing else is known
 }
 
 // Stray is a Secret of the key under a name that it no longer delivers to.
@@ -98,6 +99,7 @@ const (
 	Publish               // write the token in hand into the Secret
 	Redeliver             // write the token that the Secret holds into it again, properly
 	Tell                  // let consumers know that there is another token
+	Read                  // read the Secret: what it holds matters
 	Unpublish             // delete the Secret
 )
 
@@ -134,6 +136,17 @@ func Decide(s State, now time.Time) Plan {
 			Message: "The key expired at " + s.Key.ExpiresAt.UTC().Format(time.RFC3339) + "; move spec.expiresAt to have a new token issued."})
 	case s.Imported:
 		return s.accept(now)
+	case s.Secret.Unread && !s.replaceable(now):
+		plan := s.plan(s.Credentials)
+		plan.Step = Read
+		return plan
+	}
+	return s.live(now)
+}
+
+// live is the plan of a key that delivers and is not over.
+func (s State) live(now time.Time) Plan {
+	switch {
 	case s.Key.Switch == Suspended:
 		return s.pause(now)
 	case s.Secret.Holding == Foreign, s.Secret.Holding == Absent && s.Rival != "":
@@ -164,6 +177,21 @@ func (s State) deliver(now time.Time) Plan {
 	return s.maintain(records, now)
 }
 
+// replaceable reports whether a Secret that was not read may be replaced all the same: a token for it is in
+// hand, or a rotation is due, and by its label and the records it holds the Current one.
+func (s State) replaceable(now time.Time) bool {
+	if find(s.Credentials, Pending, s.Held) >= 0 {
+		return true
+	}
+	pending := slices.ContainsFunc(s.Credentials, func(c Credential) bool { return c.Phase == Pending })
+	return s.Key.Switch == Active && !pending && find(s.Credentials, Current, s.Secret.Digest) >= 0 && (s.requested() || passed(s.due(), now))
+}
+
+// requested reports whether somebody asks for a rotation that has not been done.
+func (s State) requested() bool {
+	return s.Rotation.Requested != "" && s.Rotation.Requested != s.Rotation.Handled
+}
+
 // maintain looks after a Secret that waits for nothing in hand.
 func (s State) maintain(records []Credential, now time.Time) Plan {
 	if find(records, Current, s.Secret.Digest) < 0 {
@@ -175,9 +203,8 @@ func (s State) maintain(records []Credential, now time.Time) Plan {
 	}
 	// A Pending credential beside a Secret in sync is a rotation that was not finished.
 	unfinished := slices.ContainsFunc(records, func(c Credential) bool { return c.Phase == Pending })
-	requested := s.Rotation.Requested != "" && s.Rotation.Requested != s.Rotation.Handled
-	if due := s.due(); unfinished || requested || passed(due, now) {
-		return s.mint(records, requested, now)
+	if unfinished || s.requested() || passed(s.due(), now) {
+		return s.mint(records, s.requested(), now)
 	}
 	if !s.Secret.Exact {
 		plan := s.plan(records)

@@ -90,6 +90,31 @@ func TestAKeyIsOverWhenNothingCanMakeItsCredentialsUsableAgain(t *testing.T) {
 	}
 }
 
+func TestASecretThatWasNotReadIsReadUnlessItIsReplacedAnyway(t *testing.T) {
+	unread := Seen{Holding: Ours, Digest: one, Unread: true}
+	current := []Credential{cred(Current, one, time.Hour)}
+	for name, c := range map[string]struct {
+		change func(*State)
+		want   Step
+	}{
+		"nothing is due":                    {func(*State) {}, Read},
+		"a rotation is asked for":           {func(s *State) { s.Rotation.Requested = "now" }, Mint},
+		"but its label names another token": {func(s *State) { s.Rotation.Requested, s.Secret.Digest = "now", Digest{} }, Read},
+		"but a token may be in it that was not promoted": {func(s *State) {
+			s.Rotation.Requested, s.Credentials = "now", []Credential{current[0], cred(Pending, two, 0)}
+		}, Read},
+		"the next token is in hand":                             {func(s *State) { s.Held, s.Credentials = two, []Credential{current[0], cred(Pending, two, 0)} }, Publish},
+		"a rotation is asked for of a suspended key":            {func(s *State) { s.Rotation.Requested, s.Key.Switch = "now", Suspended }, Read},
+		"the key is revoked, and what it holds does not matter": {func(s *State) { s.Key.Switch = Revoked }, Unpublish},
+	} {
+		s := State{Key: active(), Secret: unread, Credentials: slices.Clone(current)}
+		c.change(&s)
+		if plan := Decide(s, now); plan.Step != c.want {
+			t.Errorf("%s: step %d, want %d", name, plan.Step, c.want)
+		}
+	}
+}
+
 func TestARefusedSecretIsTriedOnceAMinute(t *testing.T) {
 	pending := cred(Pending, one, 20*time.Second)
 	s := State{Key: active(), Credentials: []Credential{pending}, Refused: Fault{Recorded: true}}

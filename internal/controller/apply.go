@@ -37,13 +37,21 @@ func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, pla
 	if plan.Step == apikey.Mint {
 		return r.mint(ctx, o, v, plan, now)
 	}
+	if plan.Step == apikey.Read {
+		return r.read(ctx, o, v)
+	}
 	if err := r.record(ctx, o, v, plan); err != nil {
 		return err
 	}
 	if err := r.sweep(ctx, o, plan.Sweep); err != nil {
 		return err
 	}
-	switch plan.Step {
+	return r.step(ctx, o, v, plan.Step)
+}
+
+// step takes the step of a plan whose records are written.
+func (r *Reconciler) step(ctx context.Context, o *v1alpha1.ApiKey, v *view, step apikey.Step) error {
+	switch step {
 	case apikey.Publish:
 		return r.publish(ctx, o, v, v.hand.Reveal())
 	case apikey.Redeliver:
@@ -56,18 +64,15 @@ func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, pla
 		return r.unpublish(ctx, o, v)
 	case apikey.Tell:
 		return r.tellConsumers(ctx, o, v)
-	case apikey.Mint, apikey.Settle:
+	case apikey.Mint, apikey.Read, apikey.Settle:
 	}
 	return nil
 }
 
-// mint makes a token and records its digest. The plaintext stays in hand, to be published.
+// mint makes a token and records its digest. The plaintext stays in hand, to be published. What the Secret was
+// before the digest is recorded is what publishing replaces: its resourceVersion is the fence against another
+// leader.
 func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan, now time.Time) error {
-	if v.Secret.Holding == apikey.Ours && v.secret == nil {
-		// What the Secret was before the new digest is recorded is what publishing replaces: its
-		// resourceVersion is the fence against another leader.
-		return r.read(ctx, o, v)
-	}
 	token, err := r.Format.Mint(r.Entropy)
 	if err != nil {
 		return fmt.Errorf("mint token: %w", err)
@@ -188,17 +193,24 @@ func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *view, p
 		}
 	}
 	if err := write(ctx, secret); err != nil {
-		err = scrub(err, plain)
-		if needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			v.Refused.Text = err.Error()
-			return nil
-		}
-		return fmt.Errorf("write Secret %s: %w", v.SecretName, err)
+		return r.unwritten(ctx, o, v, scrub(err, plain))
 	}
-	v.secret, v.Secret = secret, see(o, secret, v.Credentials)
+	v.secret, v.blind, v.Secret = secret, false, see(o, secret, v.Credentials)
 	v.Secret.Exact = true // or as exact as whoever changes it on its way lets it be
 	r.seen.remember(o, secret.ResourceVersion, v.Secret)
 	return nil
+}
+
+// unwritten decides what a Secret that could not be written comes to.
+func (r *Reconciler) unwritten(ctx context.Context, o *v1alpha1.ApiKey, v *view, err error) error {
+	switch {
+	case v.blind && needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return r.read(ctx, o, v) // it may be sealed, or of another type: the next write knows
+	case needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		v.Refused.Text = err.Error()
+		return nil
+	}
+	return fmt.Errorf("write Secret %s: %w", v.SecretName, err)
 }
 
 // scrub withholds an error whose text echoes the token, as a validating webhook's might.

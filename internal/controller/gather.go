@@ -70,7 +70,8 @@ func secretMetadata() *metav1.PartialObjectMetadata {
 // view is what was gathered: the state to decide on, and the Secret as it was read, when it was.
 type view struct {
 	apikey.State
-	secret *corev1.Secret // nil when it is absent or known without reading it
+	secret *corev1.Secret // nil when it is absent
+	blind  bool           // secret is what its metadata says: without data
 	hand   apikey.Token   // minted in this reconcile
 }
 
@@ -109,13 +110,18 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (view, erro
 	return v, r.strays(ctx, o, &v)
 }
 
-// look sees the Secret: from memory when its metadata says that it is as it was last time, else
-// by reading it.
+// look sees the Secret: from memory when its metadata says that it is as it was last time. Otherwise, when it
+// is ours, whether it has to be read is for the decision; else it is read.
 func (r *Reconciler) look(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
 	known := secretMetadata()
 	switch err := r.Client.Get(ctx, v.at(o), known, client.UnsafeDisableDeepCopy); {
 	case err == nil:
-		if seen, ok := r.seen.recall(o, known.ResourceVersion); ok {
+		if owner := metav1.GetControllerOf(known); owner != nil && owner.UID == o.UID {
+			v.secret, v.blind = &corev1.Secret{ObjectMeta: known.ObjectMeta, Type: corev1.SecretTypeOpaque}, true // copied before it is changed
+			seen, ok := r.seen.recall(o, known.ResourceVersion)
+			if !ok {
+				seen = apikey.Seen{Holding: apikey.Ours, Unread: true, Digest: labelled(known, v.Credentials)}
+			}
 			v.Secret = seen
 			return nil
 		}
@@ -125,9 +131,20 @@ func (r *Reconciler) look(ctx context.Context, o *v1alpha1.ApiKey, v *view) erro
 	return r.read(ctx, o, v)
 }
 
+// labelled returns the digest of the Current credential if a Secret's label names it.
+func labelled(o client.Object, records []apikey.Credential) apikey.Digest {
+	for _, c := range records {
+		if c.Phase == apikey.Current && c.Digest.ID() == o.GetLabels()[kube.CredentialLabel] {
+			return c.Digest
+		}
+	}
+	return apikey.Digest{}
+}
+
 // read sees the Secret by reading it from the API server.
 func (r *Reconciler) read(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
 	secret := &corev1.Secret{}
+	v.blind = false
 	if err := r.Live.Get(ctx, v.at(o), secret); err != nil {
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("get Secret %s: %w", v.SecretName, err)
@@ -184,7 +201,7 @@ func known(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.Credentia
 // rival returns the name of an older ApiKey that delivers to the same Secret, or "".
 func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, error) {
 	var list v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFields{kube.BySecret: kube.SecretName(o)}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFields{kube.BySecret: kube.SecretName(o)}, client.UnsafeDisableDeepCopy); err != nil {
 		return "", fmt.Errorf("list ApiKeys of Secret %s: %w", kube.SecretName(o), err)
 	}
 	for i := range list.Items {
@@ -200,7 +217,7 @@ func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, err
 func (r *Reconciler) disputed(ctx context.Context, o *v1alpha1.ApiKey) (string, error) {
 	for _, c := range kube.Credentials(o) {
 		var list v1alpha1.ApiKeyList
-		if err := r.Client.List(ctx, &list, client.MatchingFields{byDigest: c.Digest.String()}); err != nil {
+		if err := r.Client.List(ctx, &list, client.MatchingFields{byDigest: c.Digest.String()}, client.UnsafeDisableDeepCopy); err != nil {
 			return "", fmt.Errorf("list ApiKeys of digest %s: %w", c.Digest.ID(), err)
 		}
 		for i := range list.Items {
@@ -219,7 +236,7 @@ func (r *Reconciler) strays(ctx context.Context, o *v1alpha1.ApiKey, v *view) er
 	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := r.Client.List(ctx, list, client.InNamespace(o.Namespace), client.MatchingFields{byOwner: string(o.UID)}); err != nil {
+	if err := r.Client.List(ctx, list, client.InNamespace(o.Namespace), client.MatchingFields{byOwner: string(o.UID)}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list Secrets of the ApiKey: %w", err)
 	}
 	for i := range list.Items {
@@ -237,7 +254,7 @@ func (r *Reconciler) namers(ctx context.Context, secret client.Object) []reconci
 		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
 	}
 	var list v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{kube.BySecret: secret.GetName()}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{kube.BySecret: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
 		return out // the cache is not there yet; every ApiKey is reconciled when it is
 	}
 	for i := range list.Items {
