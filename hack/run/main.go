@@ -76,7 +76,10 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	fmt.Printf("  . %s\n", relative(filepath.Join(state, "env")))
 	fmt.Println(`  TOKEN=$(kubectl get secret quickstart -n acme-prod -o jsonpath='{.data.token}' | base64 -d)`)
 	fmt.Println(`  curl --cacert "$KAANA_CA" -H "Authorization: Bearer $TOKEN" "$KAANA_URL/api/user"`)
-	say("\nLogs are in %s. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
+	say("\nThe REST API is described at %s/api/docs.", op.URL)
+	tellOfSamples()
+	say("Logs are in %s. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
+	liven(ctx, c, op)
 	<-ctx.Done()
 	say("\nStopping …")
 	return nil
