@@ -97,6 +97,19 @@ type ServerConfig struct {
 		// Retention is for how long it is remembered, at least 48h. Default 2160h, 90 days.
 		Retention metav1.Duration `json:"retention"`
 	} `json:"activity"`
+	// Pages is where people sign in to Settings > API Keys. Without clientID there are no pages.
+	Pages struct {
+		// Issuer is where people sign in: one of jwt. Default: the first.
+		Issuer string `json:"issuer"`
+		// ClientID is that of this application at the issuer.
+		ClientID string `json:"clientID"`
+		// ClientSecretFile holds the application's secret; none: a public client.
+		ClientSecretFile string `json:"clientSecretFile"`
+		// URL is that of this server as people reach it, without a path.
+		URL string `json:"url"`
+		// SessionKeyFile holds 32 random bytes that seal cookies, the same for all replicas.
+		SessionKeyFile string `json:"sessionKeyFile"`
+	} `json:"pages"`
 	// JWT lists the OpenID Connect issuers whose tokens are accepted.
 	JWT []jwt.Config `json:"jwt"`
 

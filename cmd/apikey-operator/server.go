@@ -99,12 +99,16 @@ func assemble(ctx context.Context, cfg ServerConfig, format apikey.Format, kube 
 	if err != nil {
 		return nil, nil, err
 	}
+	door, err := newLogin(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	keeper, err := openActivity(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	o := options(cfg, format, ring, tokens, log)
-	o.Desk, o.Activity = desk, keeper
+	o.Desk, o.Activity, o.Login = desk, keeper, door
 	srv := server.New(o)
 	more := []prometheus.Collector{srv.Metrics, ring, tokens}
 	if keeper != nil {

@@ -23,12 +23,13 @@ const (
 	ExtAuthz
 	TokenReview
 	Introspection
+	Page
 	doors int = iota
 )
 
 // String returns the door's name in metrics and the log.
 func (d Door) String() string {
-	return [...]string{"rest", "forward_auth", "ext_authz", "token_review", "introspection"}[d]
+	return [...]string{"rest", "forward_auth", "ext_authz", "token_review", "introspection", "page"}[d]
 }
 
 const (

@@ -20,6 +20,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/login"
 )
 
 // Bounds of one connection and request.
@@ -46,6 +47,7 @@ type Options struct {
 	Metrics  *Metrics
 	Desk     *keys.Desk       // nil: keys are not managed here
 	Activity *activity.Keeper // of NewRecorder; nil: nobody counts what keys are used for
+	Login    *login.Door      // nil: there are no pages
 
 	// TrustedProxies are believed what they say in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
@@ -72,6 +74,9 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.mountProbes(mux)
 	s.newAPI(mux)
+	if s.Login != nil && s.Desk != nil {
+		s.mountPages(mux)
+	}
 	only(mux, http.MethodPost, "/webhook/tokenreview", s.tokenReview)
 	only(mux, http.MethodPost, "/oauth2/introspect", s.guard(authn.IntrospectTokens, s.introspect))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,9 +32,10 @@ const (
 // Operator is a running controller and server, each a process of its own with its own
 // ServiceAccount. A process that dies is started again, as a kubelet would.
 type Operator struct {
-	URL    string // https, without a path
-	CAFile string
-	Client *http.Client // trusts CAFile
+	URL      string // https, without a path
+	PagesURL string // the same, as a browser is to open it
+	CAFile   string
+	Client   *http.Client // trusts CAFile
 
 	ControllerMetrics, ServerMetrics string // addresses, HTTPS
 	ExtAuthz                         string // address, gRPC with TLS
@@ -59,12 +61,16 @@ func (c *Cluster) Install(ctx context.Context, root string) error {
 // started again. redirects are where the issuer may send people back to.
 func (c *Cluster) StartOperator(ctx context.Context, binary string, say func(format string, args ...any), redirects ...string) (_ *Operator, failed error) {
 	p := c.ports
-	op := &Operator{URL: "https://" + p.server, CAFile: c.cert.CAFile, ControllerMetrics: p.controllerMetrics, ServerMetrics: p.serverMetrics, ExtAuthz: p.extAuthz}
+	op := &Operator{URL: "https://" + p.server, PagesURL: "https://" + localhost(p.server), CAFile: c.cert.CAFile, ControllerMetrics: p.controllerMetrics, ServerMetrics: p.serverMetrics, ExtAuthz: p.extAuthz}
 	defer func() {
 		if failed != nil {
 			failed = errors.Join(failed, op.Stop())
 		}
 	}()
+	if err := c.writePagesSecrets(); err != nil {
+		return nil, err
+	}
+	redirects = append(redirects, "https://"+localhost(p.server)+"/login/callback", "https://"+localhost(p.server)+"/")
 	var err error
 	if op.Issuer, err = issuer.Start(context.WithoutCancel(ctx), p.issuer, c.cert.CertFile, c.cert.KeyFile, redirects...); err != nil {
 		return nil, err
@@ -86,6 +92,29 @@ func (c *Cluster) StartOperator(ctx context.Context, binary string, say func(for
 	return op, op.waitReady(ctx, op.Server.failed)
 }
 
+const (
+	clientSecretFile = "client-secret"
+	sessionKeyFile   = "session-key"
+)
+
+// writePagesSecrets writes what the server signs people in with.
+func (c *Cluster) writePagesSecrets() error {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	for name, text := range map[string][]byte{clientSecretFile: []byte(issuer.ClientSecret), sessionKeyFile: key[:]} {
+		if err := os.WriteFile(filepath.Join(c.options.State, name), text, 0o600); err != nil {
+			return fmt.Errorf("write secrets: %w", err)
+		}
+	}
+	return nil
+}
+
+// localhost names an address of this machine as a browser is to.
+func localhost(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return "localhost:" + port
+}
+
 // serverConfig is the configuration of the server, with more at its end.
 func (c *Cluster) serverConfig(issuerURL, more string) string {
 	return fmt.Sprintf(`listen: %s
@@ -94,9 +123,11 @@ extAuthz: %s
 tls: {certFile: %q, keyFile: %q}
 trustedProxies: [127.0.0.1/32]
 activity: {database: %q}
+pages: {url: "https://%s", clientID: %s, clientSecretFile: %q, sessionKeyFile: %q}
 jwt:
 - issuer: {url: %q, audiences: [%q], certificateAuthorityFile: %q}
-%s`, c.ports.server, c.ports.serverMetrics, c.ports.extAuthz, c.cert.CertFile, c.cert.KeyFile, filepath.Join(c.options.State, "activity.db"), issuerURL, issuer.Audience, c.cert.CAFile, more)
+%s`, c.ports.server, c.ports.serverMetrics, c.ports.extAuthz, c.cert.CertFile, c.cert.KeyFile, filepath.Join(c.options.State, "activity.db"),
+		localhost(c.ports.server), issuer.ClientID, filepath.Join(c.options.State, clientSecretFile), filepath.Join(c.options.State, sessionKeyFile), issuerURL, issuer.Audience, c.cert.CAFile, more)
 }
 
 // RestartServer starts the server again with more configuration.

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/keys"
+)
+
+// Scopes that the product itself knows; a key may have others, of whoever asks /auth for them.
+var knownScopes = []struct{ Name, Means string }{
+	{"user:read", "see whose key it is"}, {"projects:read", "see the projects"}, {"keys:read", "see keys"}, {"keys:write", "create, change and revoke keys"},
+	{"activity:read", "see what keys are used for"}, {"tokens:introspect", "ask whether a token is good"},
+}
+
+// form is what the page to create a key shows.
+type form struct {
+	Projects []authn.Project
+	Roles    []string
+	Scopes   []scopeBox
+	Others   string // scopes that are typed
+	Values   map[string]string
+	Faults   map[string]string // by field
+	Once     string            // names the request, so that sending it again makes no second key
+}
+
+type scopeBox struct {
+	Name, Means string
+	Checked     bool
+}
+
+// newForm returns a form as it was filled in, or a fresh one.
+func (s *Server) newForm(p authn.Principal, r *http.Request) form {
+	f := form{Projects: s.Verifier.Keys.Projects(p.Tenant), Values: map[string]string{"expires": "90d", "role": min(p.Role, authn.Member).String()}, Faults: map[string]string{}, Once: r.PostFormValue("once")}
+	for role := authn.Viewer; role <= p.Role; role++ {
+		f.Roles = append(f.Roles, role.String())
+	}
+	for _, k := range knownScopes {
+		if p.Scopes == "" || p.Scopes.Has(k.Name) {
+			f.Scopes = append(f.Scopes, scopeBox{k.Name, k.Means, slices.Contains(r.PostForm["scope"], k.Name)})
+		}
+	}
+	if r.Method == http.MethodPost {
+		for _, name := range []string{"name", "project", "description", "role", "expires", "networks", "scopes"} {
+			f.Values[name] = r.PostFormValue(name)
+		}
+	}
+	if f.Once == "" {
+		var random [16]byte
+		_, _ = rand.Read(random[:]) // never fails
+		f.Once = hex.EncodeToString(random[:])
+	}
+	return f
+}
+
+func (s *Server) showNew(w http.ResponseWriter, r *http.Request, p authn.Principal) {
+	s.show(w, r, http.StatusOK, "new", s.about(p, screen{Title: "Create API key", Data: s.newForm(p, r)}))
+}
+
+// lifetimes are what the form offers; 0 is for ever.
+var lifetimes = map[string]time.Duration{"7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour, "90d": 90 * 24 * time.Hour, "365d": 365 * 24 * time.Hour, "never": 0}
+
+func (s *Server) createFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
+	f := s.newForm(p, r)
+	in := keys.New{Project: f.Values["project"], Name: strings.TrimSpace(f.Values["name"]), Description: strings.TrimSpace(f.Values["description"]), Role: v1alpha1.Role(f.Values["role"]),
+		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Once: f.Once}
+	if d := lifetimes[f.Values["expires"]]; d > 0 {
+		in.ExpiresAt = s.Desk.Now().Add(d).Truncate(time.Second)
+	}
+	made, err := s.Desk.Create(r.Context(), p, in)
+	var problem *keys.Problem
+	switch {
+	case errors.As(err, &problem) && problem.Kind != keys.NotFound:
+		for _, fault := range problem.Fields {
+			f.Faults[fieldOf(fault.Path)] = fault.Message
+		}
+		if len(f.Faults) == 0 {
+			f.Faults["name"] = problem.Message
+		}
+		s.show(w, r, http.StatusUnprocessableEntity, "new", s.about(p, screen{Title: "Create API key", Data: f}))
+	case err != nil:
+		s.sorry(w, r, p, err)
+	default:
+		s.showToken(w, r, p, made)
+	}
+}
+
+// fieldOf names a field of the form.
+func fieldOf(path string) string {
+	name, _, _ := strings.Cut(path, "[")
+	switch name {
+	case "allowedCIDRs":
+		return "networks"
+	case "expiresAt":
+		return "expires"
+	}
+	return name
+}
+
+// minted is what is shown once.
+type minted struct {
+	Key         KeyView
+	Token       string
+	FormerUntil *time.Time
+	URL         string
+}
+
+func (s *Server) showToken(w http.ResponseWriter, r *http.Request, p authn.Principal, made keys.Made) {
+	v := minted{Key: s.view(made.Key), FormerUntil: instant(made.FormerUntil), URL: "https://" + r.Host}
+	title := "A new token is on its way to the Secret"
+	if made.Shown {
+		v.Token, title = made.Token.Reveal(), "Copy the token now"
+	}
+	s.show(w, r, http.StatusOK, "created", s.about(p, screen{Title: title, Data: v}))
+}
+
+// confirm is what is asked before something is done to a key.
+type confirm struct {
+	Key     KeyView
+	Action  string
+	Overlap string
+	Rate    int64 // requests in the last hour
+}
+
+var actions = map[string]string{"rotate": "Rotate", "suspend": "Suspend", "resume": "Resume", "revoke": "Revoke", "delete": "Delete"}
+
+func (s *Server) showConfirm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
+	action := r.PathValue("action")
+	if actions[action] == "" {
+		s.show(w, r, http.StatusNotFound, "problem", s.about(p, screen{Title: "Not found", Data: "There is nothing at this address."}))
+		return
+	}
+	v, err := s.shownKey(r.Context(), p, r)
+	if err != nil {
+		s.sorry(w, r, p, err)
+		return
+	}
+	c := confirm{Key: v.Key, Action: action, Overlap: "24h"}
+	if v.Key.Rotation != nil && v.Key.Rotation.Overlap != "" {
+		c.Overlap = v.Key.Rotation.Overlap
+	}
+	if a := v.Activity; a != nil && len(a.Series) > 0 {
+		last := a.Series[len(a.Series)-1]
+		c.Rate = last.Accepted + last.Denied
+	}
+	s.show(w, r, http.StatusOK, "confirm", s.about(p, screen{Title: actions[action] + " " + v.Key.Name, Data: c}))
+}
+
+func (s *Server) actOnKey(w http.ResponseWriter, r *http.Request, p authn.Principal) {
+	ctx, project, name := r.Context(), r.PathValue("project"), r.PathValue("name")
+	reason := r.PostFormValue("reason")
+	to := fmt.Sprintf("%s/%s/%s", keysPage, project, name)
+	var err error
+	switch r.PathValue("action") {
+	case "rotate":
+		overlap, bad := time.ParseDuration(r.PostFormValue("overlap"))
+		if bad != nil || overlap < 0 || overlap > maxOverlap {
+			overlap = -1
+		}
+		made, err := s.Desk.Rotate(ctx, p, project, name, overlap, r.PostFormValue("once"))
+		if err != nil {
+			s.sorry(w, r, p, err)
+			return
+		}
+		s.showToken(w, r, p, made)
+		return
+	case "suspend":
+		_, err = s.Desk.Suspend(ctx, p, project, name, reason)
+	case "resume":
+		_, err = s.Desk.Change(ctx, p, project, name, "", func(spec *v1alpha1.ApiKeySpec) { spec.State, spec.StateReason = v1alpha1.KeyActive, "" })
+	case "revoke":
+		_, err = s.Desk.Revoke(ctx, p, project, name, reason)
+	case "delete":
+		to, err = keysPage, s.Desk.Delete(ctx, p, project, name, "")
+	default:
+		err = &keys.Problem{Kind: keys.NotFound, Message: "There is nothing at this address"}
+	}
+	if err != nil {
+		s.sorry(w, r, p, err)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
