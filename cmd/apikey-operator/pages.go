@@ -33,18 +33,10 @@ func newLogin(cfg ServerConfig) (*login.Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(p.SessionKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: pages.sessionKeyFile: %w", err)
-	}
-	var secret []byte
-	if p.ClientSecretFile != "" {
-		if secret, err = os.ReadFile(p.ClientSecretFile); err != nil {
-			return nil, fmt.Errorf("configuration: pages.clientSecretFile: %w", err)
-		}
-	}
-	client, err := trusting(issuer.Issuer.CertificateAuthorityFile)
-	if err != nil {
+	key, err1 := content("pages.sessionKeyFile", p.SessionKeyFile)
+	secret, err2 := content("pages.clientSecretFile", p.ClientSecretFile)
+	client, err3 := trusting(issuer.Issuer.CertificateAuthorityFile)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	door, err := login.New(login.Config{Issuer: issuer.Issuer.URL, ClientID: p.ClientID, ClientSecret: string(bytes.TrimSpace(secret)), Audience: issuer.Issuer.Audiences[0],
@@ -65,13 +57,25 @@ func pagesIssuer(cfg ServerConfig) (jwt.Config, error) {
 	return jwt.Config{}, errors.New("configuration: pages.issuer: want the URL of an issuer of jwt, whose tokens are accepted")
 }
 
+// content returns what a file of the configuration holds; without a file, nothing.
+func content(field, file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file) //nolint:gosec // the file that the configuration names
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %s: %w", field, err)
+	}
+	return text, nil
+}
+
 func trusting(caFile string) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, fmt.Errorf("configuration: certificateAuthorityFile: %w", err)
-		}
+	pem, err := content("certificateAuthorityFile", caFile)
+	if err != nil {
+		return nil, err
+	}
+	if pem != nil {
 		config.RootCAs = x509.NewCertPool()
 		config.RootCAs.AppendCertsFromPEM(pem)
 	}

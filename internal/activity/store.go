@@ -282,6 +282,18 @@ func (s *Store) Tidy(ctx context.Context, retention time.Duration, now time.Time
 	return nil
 }
 
+// Told returns the patterns that people were told of since then, by key of a tenant.
+func (s *Store) Told(ctx context.Context, tenant string, since time.Time) (map[string][]string, error) {
+	out := map[string][]string{}
+	err := s.each(ctx, "SELECT DISTINCT k.uid, t.pattern FROM told t JOIN keys k ON k.id = t.key_id WHERE k.tenant = ? AND t.at >= ? ORDER BY 1, 2", []any{tenant, since.Unix()}, func(row *sql.Rows) error {
+		var uid, pattern string
+		err := row.Scan(&uid, &pattern)
+		out[uid] = append(out[uid], pattern)
+		return err
+	})
+	return out, err
+}
+
 // Tell reports whether something about a key has not been told before, and notes that it is told now.
 func (s *Store) Tell(ctx context.Context, uid, pattern, subject string, now time.Time) (bool, error) {
 	res, err := s.db.ExecContext(ctx, s.bind("INSERT INTO told (key_id, pattern, subject, at) SELECT id, ?, ?, ? FROM keys WHERE uid = ? ON CONFLICT DO NOTHING"), pattern, subject, now.Unix(), uid)

@@ -29,7 +29,7 @@ func (s State) accept(now time.Time) Plan {
 		plan.Ready = suspended
 		plan.Notices = append(plan.Notices, s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})...)
 	default:
-		plan.Ready = Condition{True: true, Reason: ReasonAccepted, Message: "The imported digests are accepted."}
+		plan.Ready = Condition{True: true, Reason: ReasonAccepted, Message: "The tokens of spec.digests are accepted."}
 		plan.Notices = append(plan.Notices, s.onChange(ReasonAccepted, Notice{Reason: ReasonAccepted, Message: plan.Ready.Message})...)
 	}
 	return plan

@@ -40,7 +40,7 @@ const (
 	ReasonRetired Reason = "Retired"
 	// ReasonResumed (event only): a suspended key is accepted again.
 	ReasonResumed Reason = "Resumed"
-	// ReasonAccepted: the imported digests are accepted.
+	// ReasonAccepted: the tokens of spec.digests are accepted.
 	ReasonAccepted Reason = "Accepted"
 	// ReasonIssuing: no token is delivered yet.
 	ReasonIssuing Reason = "Issuing"

@@ -24,7 +24,7 @@ import (
 
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;create;update;patch;delete
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys/status,verbs=patch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;list
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeyroles;apikeyscopes;apikeyowners,verbs=grant
 
 // Desk is where people do things with keys. All fields are required.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
@@ -78,6 +80,44 @@ func FormersOf(o *v1alpha1.ApiKey) (out []Former) {
 		}
 	}
 	return out
+}
+
+// Event is something that was told about a key.
+type Event struct {
+	At           time.Time
+	Reason, Note string
+	Warning      bool
+}
+
+// maxEvents bounds the Events that are shown.
+const maxEvents = 20
+
+// Events returns what the cluster remembers to have been told about a key, the latest first.
+func (d *Desk) Events(ctx context.Context, project, uid string) ([]Event, error) {
+	var list eventsv1.EventList
+	if err := d.Client.List(ctx, &list, client.InNamespace(project), client.MatchingFields{"regarding.uid": uid}, client.Limit(chunk)); err != nil {
+		return nil, fmt.Errorf("list Events: %w", err)
+	}
+	out := make([]Event, 0, len(list.Items))
+	for _, e := range list.Items {
+		at := e.EventTime.Time
+		if e.Series != nil {
+			at = e.Series.LastObservedTime.Time
+		}
+		out = append(out, Event{At: at, Reason: e.Reason, Note: e.Note, Warning: e.Type == corev1.EventTypeWarning})
+	}
+	slices.SortFunc(out, func(a, b Event) int { return b.At.Compare(a.At) })
+	return out[:min(maxEvents, len(out))], nil
+}
+
+// Manifest returns what people have written of a key, as YAML.
+func Manifest(o *v1alpha1.ApiKey) (string, error) {
+	spec := o.Spec
+	text, err := yaml.Marshal(map[string]any{"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ApiKey", "metadata": map[string]any{"name": o.Name, "namespace": o.Namespace}, "spec": spec})
+	if err != nil {
+		return "", fmt.Errorf("write ApiKey: %w", err)
+	}
+	return string(text), nil
 }
 
 // Warn makes an Event of what a person should look at.

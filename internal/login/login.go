@@ -218,9 +218,11 @@ func (d *Door) Origin() string {
 
 // Local returns a path of ours as it is, and "/" for anything that a browser could take for somewhere else.
 func Local(next string) string {
-	strange := strings.ContainsFunc(next, func(c rune) bool { return c == '\\' || unicode.IsControl(c) || unicode.IsSpace(c) || c > unicode.MaxASCII })
+	strange := strings.ContainsFunc(next, func(c rune) bool {
+		return c == '\\' || unicode.IsControl(c) || unicode.IsSpace(c) || c > unicode.MaxASCII
+	})
 	u, err := url.Parse(next)
-	if err != nil || strange || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || u.Scheme != "" || u.Host != "" || u.User != nil || strings.HasPrefix(u.Path, "//") {
+	if err != nil || strange || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || u.Host != "" {
 		return "/"
 	}
 	return next

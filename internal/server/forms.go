@@ -6,8 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -56,11 +56,15 @@ func (s *Server) newForm(p authn.Principal, r *http.Request) form {
 		}
 	}
 	if f.Once == "" {
-		var random [16]byte
-		_, _ = rand.Read(random[:]) // never fails
-		f.Once = hex.EncodeToString(random[:])
+		f.Once = once()
 	}
 	return f
+}
+
+func once() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
 }
 
 func (s *Server) showNew(w http.ResponseWriter, r *http.Request, p authn.Principal) {
@@ -129,7 +133,8 @@ type confirm struct {
 	Key     KeyView
 	Action  string
 	Overlap string
-	Rate    int64 // requests in the last hour
+	Rate    int64  // requests in the last hour
+	Once    string // names the request, so that sending it again does not do it twice
 }
 
 var actions = map[string]string{"rotate": "Rotate", "suspend": "Suspend", "resume": "Resume", "revoke": "Revoke", "delete": "Delete"}
@@ -145,7 +150,7 @@ func (s *Server) showConfirm(w http.ResponseWriter, r *http.Request, p authn.Pri
 		s.sorry(w, r, p, err)
 		return
 	}
-	c := confirm{Key: v.Key, Action: action, Overlap: "24h"}
+	c := confirm{Key: v.Key, Action: action, Overlap: "24h", Once: once()}
 	if v.Key.Rotation != nil && v.Key.Rotation.Overlap != "" {
 		c.Overlap = v.Key.Rotation.Overlap
 	}
@@ -159,20 +164,11 @@ func (s *Server) showConfirm(w http.ResponseWriter, r *http.Request, p authn.Pri
 func (s *Server) actOnKey(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	ctx, project, name := r.Context(), r.PathValue("project"), r.PathValue("name")
 	reason := r.PostFormValue("reason")
-	to := fmt.Sprintf("%s/%s/%s", keysPage, project, name)
+	to := keysPage + "/" + url.PathEscape(project) + "/" + url.PathEscape(name)
 	var err error
 	switch r.PathValue("action") {
 	case "rotate":
-		overlap, bad := time.ParseDuration(r.PostFormValue("overlap"))
-		if bad != nil || overlap < 0 || overlap > maxOverlap {
-			overlap = -1
-		}
-		made, err := s.Desk.Rotate(ctx, p, project, name, overlap, r.PostFormValue("once"))
-		if err != nil {
-			s.sorry(w, r, p, err)
-			return
-		}
-		s.showToken(w, r, p, made)
+		s.rotateFromForm(w, r, p)
 		return
 	case "suspend":
 		_, err = s.Desk.Suspend(ctx, p, project, name, reason)
@@ -190,4 +186,17 @@ func (s *Server) actOnKey(w http.ResponseWriter, r *http.Request, p authn.Princi
 		return
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (s *Server) rotateFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
+	overlap, err := time.ParseDuration(r.PostFormValue("overlap"))
+	if err != nil || overlap < 0 || overlap > maxOverlap {
+		overlap = -1
+	}
+	made, err := s.Desk.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, r.PostFormValue("once"))
+	if err != nil {
+		s.sorry(w, r, p, err)
+		return
+	}
+	s.showToken(w, r, p, made)
 }

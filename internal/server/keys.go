@@ -3,9 +3,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +79,40 @@ func (in ListInput) query() keys.Query {
 type adminListInput struct {
 	ListInput
 	Owner string `query:"owner" maxLength:"253" doc:"Only of this account: its id or name"`
+	Order string `query:"order" enum:"name,attention" default:"name" doc:"attention: what is unusual first, then what was not used for longest, within the first 500 keys by name; in one page"`
+}
+
+// attended bounds the keys that are put into an order.
+const attended = 500
+
+// attention returns the keys that somebody may see, those that want a look first.
+func (s *Server) attention(ctx context.Context, p authn.Principal, q keys.Query) ([]KeyView, error) {
+	out := []KeyView{}
+	q.Limit = keys.MaxPage
+	for len(out) < attended {
+		found, err := s.Desk.Find(ctx, p, q)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found.Keys {
+			out = append(out, s.view(&found.Keys[i]))
+		}
+		if q.Cursor = found.Next; q.Cursor == "" {
+			break
+		}
+	}
+	s.used(ctx, p.Tenant, out)
+	slices.SortStableFunc(out, func(a, b KeyView) int {
+		return cmp.Or(cmp.Compare(len(b.Unusual), len(a.Unusual)), moment(a.LastUsedAt).Compare(moment(b.LastUsedAt)))
+	})
+	return out, nil
+}
+
+func moment(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
 }
 
 type createInput struct {
@@ -271,7 +308,7 @@ func (s *Server) mountFind(api huma.API) {
 		for i := range found.Keys {
 			out.Items = append(out.Items, s.view(&found.Keys[i]))
 		}
-		s.lastUsed(ctx, out.Items)
+		s.used(ctx, caller(ctx).Tenant, out.Items)
 		return &answer[page]{out}, nil
 	}
 	huma.Register(api, operation("GET", "/api/keys", "list-keys", "My keys", "An admin's are all of the tenant. By project and name.", authn.ReadKeys, 400, 422), func(ctx context.Context, in *ListInput) (*answer[page], error) {
@@ -280,7 +317,14 @@ func (s *Server) mountFind(api huma.API) {
 	huma.Register(api, operation("GET", "/api/admin/keys", "list-tenant-keys", "All keys of the tenant", "By project and name.", authn.AdminKeys, 400, 422), func(ctx context.Context, in *adminListInput) (*answer[page], error) {
 		q := in.query()
 		q.Owner = in.Owner
-		return list(ctx, q)
+		if in.Order != "attention" {
+			return list(ctx, q)
+		}
+		found, err := s.attention(ctx, caller(ctx), q)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		return &answer[page]{page{Items: found}}, nil
 	})
 	huma.Register(api, operation("GET", "/api/keys/self", "get-self", "The key that this request is made with", "", authn.ReadSelf, 404), func(ctx context.Context, _ *struct{}) (*keyAnswer, error) {
 		return s.key(ctx)(s.Desk.Self(ctx, caller(ctx)))
@@ -323,7 +367,7 @@ func (s *Server) key(ctx context.Context) func(*v1alpha1.ApiKey, error) (*keyAns
 			return nil, s.failed(ctx, err)
 		}
 		v := []KeyView{s.view(o)}
-		s.lastUsed(ctx, v)
+		s.used(ctx, caller(ctx).Tenant, v)
 		return &keyAnswer{ETag: etag(o), Body: v[0]}, nil
 	}
 }
@@ -342,10 +386,10 @@ func (s *Server) made(ctx context.Context) func(keys.Made, error) (*madeAnswer, 
 	}
 }
 
-// lastUsed says when keys were last used, to the second. Without the database, what the cluster knows is
-// good enough.
-func (s *Server) lastUsed(ctx context.Context, views []KeyView) {
-	if s.Activity == nil {
+// used says of keys of a tenant when they were last used, and what was unusual about it. Without the database, what the
+// cluster knows is good enough.
+func (s *Server) used(ctx context.Context, tenant string, views []KeyView) {
+	if s.Activity == nil || len(views) == 0 {
 		return
 	}
 	ids := make([]string, 0, len(views))
@@ -353,12 +397,16 @@ func (s *Server) lastUsed(ctx context.Context, views []KeyView) {
 		ids = append(ids, views[i].ID)
 	}
 	last, err := s.Activity.Store.LastUsed(ctx, ids)
-	if err != nil {
+	told, err2 := s.Activity.Store.Told(ctx, tenant, s.Desk.Now().Add(-24*time.Hour))
+	if err = errors.Join(err, err2); err != nil {
 		s.Log.WarnContext(ctx, "last use is not known", "error", err)
 	}
 	for i := range views {
 		if at, ok := last[views[i].ID]; ok && (views[i].LastUsedAt == nil || at.After(*views[i].LastUsedAt)) {
 			views[i].LastUsedAt = &at
+		}
+		if patterns, ok := told[views[i].ID]; ok {
+			views[i].Unusual = patterns
 		}
 	}
 }

@@ -133,7 +133,9 @@ func (s *Server) mountPages(mux *http.ServeMux) {
 	handle("GET /login", s.showSignIn)
 	handle("POST /login", s.beginSignIn)
 	handle("GET "+login.CallbackPath, s.completeSignIn)
-	handle("POST /logout", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.Login.End(w, r), http.StatusSeeOther) })
+	handle("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, s.Login.End(w, r), http.StatusSeeOther) //nolint:gosec // what the issuer says of itself
+	})
 	handle("GET "+keysPage, s.signedIn(authn.ReadKeys, s.showKeys))
 	handle("GET "+keysPage+"/new", s.signedIn(authn.WriteKeys, s.showNew))
 	handle("POST "+keysPage, s.signedIn(authn.WriteKeys, s.createFromForm))
@@ -242,7 +244,7 @@ func (s *Server) completeSignIn(w http.ResponseWriter, r *http.Request) {
 	if next == "/" {
 		next = keysPage
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // login.Local has seen it
 }
 
 // listed is what the list of keys shows.
@@ -253,32 +255,49 @@ type listed struct {
 	Projects []authn.Project
 	All      bool
 	CanWrite bool
+
+	Attention bool // those first that want a look
 }
 
 func (s *Server) showKeys(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	q := r.URL.Query()
 	query := keys.Query{Project: q.Get("project"), Text: q.Get("q"), State: keys.State(q.Get("state")), Owner: q.Get("owner"), Limit: 50, Cursor: q.Get("cursor")}
-	found, err := s.Desk.Find(r.Context(), p, query)
-	if err != nil {
+	v := listed{Attention: q.Get("order") == "attention" && p.Role == authn.Admin && !authn.AdminKeys.Permit(p).Denied(), Query: query, Projects: s.Verifier.Keys.Projects(p.Tenant), All: p.Role == authn.Admin, CanWrite: !authn.WriteKeys.Permit(p).Denied()}
+	if err := s.listKeys(r.Context(), p, &v, q); err != nil {
 		s.sorry(w, r, p, err)
 		return
 	}
-	v := listed{Query: query, Projects: s.Verifier.Keys.Projects(p.Tenant), All: p.Role == authn.Admin, CanWrite: !authn.WriteKeys.Permit(p).Denied()}
+	s.show(w, r, http.StatusOK, "list", s.about(p, screen{Title: "API keys", Data: v}))
+}
+
+// listKeys fills in the keys of a page.
+func (s *Server) listKeys(ctx context.Context, p authn.Principal, v *listed, q url.Values) (err error) {
+	if v.Attention {
+		v.Keys, err = s.attention(ctx, p, v.Query)
+		return err
+	}
+	found, err := s.Desk.Find(ctx, p, v.Query)
+	if err != nil {
+		return err
+	}
 	for i := range found.Keys {
 		v.Keys = append(v.Keys, s.view(&found.Keys[i]))
 	}
-	s.lastUsed(r.Context(), v.Keys)
+	s.used(ctx, p.Tenant, v.Keys)
 	if found.Next != "" {
 		q.Set("cursor", found.Next)
 		v.Next = q.Encode()
 	}
-	s.show(w, r, http.StatusOK, "list", s.about(p, screen{Title: "API keys", Data: v}))
+	return nil
 }
 
 // shown is what the page of a key shows.
 type shown struct {
 	Key      KeyView
 	Activity *keyActivityView // nil: not kept, or not for this reader
+	Timeline *timeline        // nil: nothing to show
+	Events   []keys.Event
+	YAML     string
 	CanWrite bool
 }
 
@@ -287,6 +306,10 @@ func (s *Server) showKey(w http.ResponseWriter, r *http.Request, p authn.Princip
 	if err != nil {
 		s.sorry(w, r, p, err)
 		return
+	}
+	v.Timeline = newTimeline(v.Key, s.Desk.Now())
+	if v.Events, err = s.Desk.Events(r.Context(), v.Key.Project, v.Key.ID); err != nil {
+		s.Log.WarnContext(r.Context(), "events are not shown", "error", err)
 	}
 	s.show(w, r, http.StatusOK, "key", s.about(p, screen{Title: v.Key.Name, Data: v}))
 }
@@ -299,8 +322,11 @@ func (s *Server) shownKey(ctx context.Context, p authn.Principal, r *http.Reques
 	}
 	v := shown{CanWrite: !authn.WriteKeys.Permit(p).Denied() && o.Spec.State != v1alpha1.KeyRevoked}
 	views := []KeyView{s.view(o)}
-	s.lastUsed(ctx, views)
+	s.used(ctx, p.Tenant, views)
 	v.Key = views[0]
+	if v.YAML, err = keys.Manifest(o); err != nil {
+		return shown{}, err
+	}
 	if s.Activity != nil && !authn.ReadActivity.Permit(p).Denied() {
 		a, err := s.keyActivity(ctx, p, at, Span{Step: "hour"})
 		if err != nil {

@@ -4,6 +4,7 @@ package server
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-analyze/charts"
@@ -13,7 +14,8 @@ import (
 
 const (
 	plotWidth, plotHeight = 960, 260
-	plotLabels            = 12
+	narrowWidth           = 420
+	hoursLabelled         = 4 // every so many steps have a label
 )
 
 // themes are the colours of plots, those of the page.
@@ -26,13 +28,17 @@ var themes = map[string]charts.ColorPalette{
 
 // showPlot draws the requests of a key over the last day, in the colours of the page.
 func (s *Server) showPlot(w http.ResponseWriter, r *http.Request, p authn.Principal) {
-	theme := themes[strings.TrimSuffix(r.PathValue("plot"), ".svg")]
+	name, narrow := strings.CutPrefix(strings.TrimSuffix(r.PathValue("plot"), ".svg"), "narrow-")
+	theme, width := themes[name], plotWidth
+	if narrow {
+		width = narrowWidth
+	}
 	v, err := s.shownKey(r.Context(), p, r)
 	if err != nil || v.Activity == nil || theme == nil {
 		http.Error(w, "There is no such plot", http.StatusNotFound)
 		return
 	}
-	svg, err := plot(v.Activity.Series, theme)
+	svg, err := plot(v.Activity.Series, theme, width)
 	if err != nil {
 		s.Log.ErrorContext(r.Context(), "draw plot", "error", err)
 		http.Error(w, "The plot cannot be drawn", http.StatusInternalServerError)
@@ -44,17 +50,22 @@ func (s *Server) showPlot(w http.ResponseWriter, r *http.Request, p authn.Princi
 }
 
 // plot draws a series as bars.
-func plot(series []pointView, theme charts.ColorPalette) ([]byte, error) {
+func plot(series []pointView, theme charts.ColorPalette, width int) ([]byte, error) {
 	accepted, denied, labels := make([]float64, 0, len(series)), make([]float64, 0, len(series)), make([]string, 0, len(series))
+	var most int64
 	for _, p := range series {
-		accepted, denied, labels = append(accepted, float64(p.Accepted)), append(denied, float64(p.Denied)), append(labels, p.At.UTC().Format("15:04"))
+		accepted, denied, labels = append(accepted, float64(p.Accepted)), append(denied, float64(p.Denied)), append(labels, p.At.UTC().Format("15h"))
+		most = max(most, p.Accepted+p.Denied)
 	}
 	opt := charts.NewBarChartOptionWithData([][]float64{accepted, denied})
 	stacked := true
 	opt.Theme, opt.StackSeries = theme, &stacked
 	opt.Legend = charts.LegendOption{SeriesNames: []string{"accepted", "refused"}}
-	opt.CategoryAxis.Labels, opt.CategoryAxis.LabelCount = labels, plotLabels
-	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: plotWidth, Height: plotHeight, Theme: theme})
+	opt.CategoryAxis.Labels, opt.CategoryAxis.Unit = labels, hoursLabelled
+	opt.ValueFormatter = func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+	zero, top := 0.0, float64((most+3)/4*4) // four steps of whole requests
+	opt.ValueAxis[0].Min, opt.ValueAxis[0].Max, opt.ValueAxis[0].LabelCount = &zero, &top, 5
+	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: width, Height: plotHeight, Theme: theme})
 	if err := painter.BarChart(opt); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ type KeyView struct {
 	SecretName     string           `json:"secretName,omitempty" doc:"The Secret that holds the token, with delivery secret"`
 	Rotation       *rotation        `json:"rotation,omitempty"`
 	LastUsedAt     *time.Time       `json:"lastUsedAt" doc:"When a token of it was last accepted; null: never, as far as is remembered"`
+	Unusual        []string         `json:"unusual" enum:"NewNetwork,Burst,Failures,WokeUp,DeadToken,RetiringInUse" doc:"Patterns of its activity that people were told of in the last day; …/activity has the sentences"`
 	LastRotatedAt  *time.Time       `json:"lastRotatedAt"`
 	NextRotationAt *time.Time       `json:"nextRotationAt" doc:"null: not on schedule"`
 	Ready          *conditionView   `json:"ready,omitempty" doc:"What the controller says of the key; absent: it has not seen it yet"`
@@ -67,7 +68,7 @@ type credentialView struct {
 func (s *Server) view(o *v1alpha1.ApiKey) KeyView {
 	v := KeyView{Project: o.Namespace, Name: o.Name, ID: string(o.UID), Description: o.Spec.Description, State: string(s.Desk.StateOf(o)), StateReason: o.Spec.StateReason,
 		Role: string(o.Spec.Role), Scopes: listOfStrings(o.Spec.Scopes), AllowedCIDRs: listOfStrings(o.Spec.AllowedCIDRs), CreatedAt: o.CreationTimestamp.UTC(),
-		ExpiresAt: pointed(o.Spec.ExpiresAt), Delivery: "secret", SecretName: o.Status.SecretName, LastUsedAt: pointed(o.Status.LastUsedTime), LastRotatedAt: pointed(o.Status.LastRotationTime),
+		ExpiresAt: pointed(o.Spec.ExpiresAt), Delivery: "secret", SecretName: o.Status.SecretName, LastUsedAt: pointed(o.Status.LastUsedTime), Unusual: []string{}, LastRotatedAt: pointed(o.Status.LastRotationTime),
 		NextRotationAt: pointed(o.Status.NextRotationTime), Credentials: s.credentials(o)}
 	if kube.Imported(o) {
 		v.Delivery = "once"

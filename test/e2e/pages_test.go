@@ -202,6 +202,13 @@ var _ = Describe("Settings > API Keys", Ordered, func() {
 		Expect(b.text()).To(ContainSubstring("No key matches"))
 		Expect(b.axe()).To(BeEmpty())
 
+		By("a session is any replica's, also of one that has just begun")
+		op.Server.Kill()
+		Eventually(func() int { return get("/readyz").Status }).Should(Equal(200))
+		b.open("/settings/api-keys/acme-dev/from-page")
+		Expect(b.text()).To(And(ContainSubstring("from-page"), ContainSubstring("As YAML")))
+		Expect(b.axe()).To(BeEmpty())
+
 		By("signed out, nothing is shown")
 		b.do(chromedp.Click(`//button[text()="Sign out"]`, chromedp.BySearch), chromedp.WaitVisible("main form button.primary"))
 		b.open("/settings/api-keys")
@@ -216,6 +223,14 @@ var _ = Describe("Settings > API Keys", Ordered, func() {
 		b.signIn("admin")
 		b.open("/settings/api-keys?q=-page")
 		Expect(b.text()).To(And(ContainSubstring("members-page"), Not(ContainSubstring("foreign-page"))))
+		b.open("/settings/api-keys?order=attention")
+		Expect(b.text()).To(And(ContainSubstring("members-page"), ContainSubstring("quickstart"), Not(ContainSubstring("foreign-page"))))
+		Expect(b.axe()).To(BeEmpty())
+		b.pictures("admin")
+		b.open("/settings/api-keys/acme-prod/quickstart")
+		Expect(b.text()).To(And(ContainSubstring("Events"), ContainSubstring("Issued")))
+		Expect(b.axe()).To(BeEmpty())
+		b.pictures("admin-key")
 		for _, path := range []string{"/settings/api-keys/globex-prod/foreign-page", "/settings/api-keys/nowhere/foreign-page", "/settings/api-keys?project=globex-prod"} {
 			b.open(path)
 			Expect(b.text()).To(ContainSubstring("You don't have permission"), path)

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import "time"
+
+const (
+	timelineWidth  = 600
+	timelineRow    = 26
+	timelineMargin = 0.08 // of the time shown, after now
+)
+
+// timeline is when each token of a key is accepted, as a picture.
+type timeline struct {
+	Height, Now int
+	From, To    time.Time
+	Bars        []timelineBar
+}
+
+type timelineBar struct {
+	X, Y, Width, TextX, TextY int
+	Anchor, Phase, Hint       string
+}
+
+// newTimeline returns the picture of a key's tokens, nil when it has none.
+func newTimeline(k KeyView, now time.Time) *timeline {
+	if len(k.Credentials) == 0 {
+		return nil
+	}
+	t := &timeline{Height: timelineRow * len(k.Credentials), From: now, To: now}
+	for _, c := range k.Credentials {
+		if c.IssuedAt.Before(t.From) {
+			t.From = c.IssuedAt
+		}
+		if c.ValidUntil != nil && c.ValidUntil.After(t.To) && c.Phase == "Retiring" {
+			t.To = *c.ValidUntil
+		}
+	}
+	t.To = t.To.Add(max(time.Minute, time.Duration(float64(t.To.Sub(t.From))*timelineMargin)))
+	x := func(at time.Time) int {
+		share := float64(at.Sub(t.From)) / float64(t.To.Sub(t.From))
+		return int(min(max(share, 0), 1) * timelineWidth)
+	}
+	t.Now = x(now)
+	for i, c := range k.Credentials {
+		end := t.To
+		if c.ValidUntil != nil && c.ValidUntil.Before(end) {
+			end = *c.ValidUntil
+		}
+		b := timelineBar{X: x(c.IssuedAt), Y: i * timelineRow, Phase: c.Phase, Hint: c.Hint, Anchor: "start", TextY: i*timelineRow + timelineRow - 1}
+		b.Width = max(2, x(end)-b.X)
+		if b.TextX = b.X; b.X > timelineWidth/2 {
+			b.TextX, b.Anchor = b.X+b.Width, "end"
+		}
+		t.Bars = append(t.Bars, b)
+	}
+	return t
+}
