@@ -75,10 +75,11 @@ bench: controlplane ## Measure against bare programs on this machine (2 cores, t
 	@$(BIN)/bench -many "$(or $(MANY),1000000)"
 
 .PHONY: fuzz
-fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews and checks, a minute each.
+fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews, checks and ways back from sign-in, a minute each.
 	@for f in FuzzDigest FuzzSchedule FuzzTemplate; do go test ./internal/apikey -run '^$$' -fuzz $$f -fuzztime 60s; done
 	@for f in FuzzTokenReview FuzzCheckRequest; do go test ./internal/server -run "^$$" -fuzz $$f -fuzztime 60s; done
 	@go test ./internal/authn/jwt -run '^$$' -fuzz FuzzToken -fuzztime 60s
+	@go test ./internal/login -run '^$$' -fuzz FuzzLocal -fuzztime 60s
 
 .PHONY: verify
 verify: controlplane tools ## Check generated files, format, vet, lint and manifests.

@@ -25,11 +25,22 @@ const (
 	maxCredentials = 4 // in spec.digests
 )
 
+// suspendedBy is the annotation of a key that names the account which suspended it here. Whoever is not an admin
+// resumes only what they have suspended themselves: not what an admin, or kubectl, has.
+const suspendedBy = "auth.kaana.com/suspended-by"
+
 // Change changes a key that its author may see, as change says, which may be asked again. With a version
 // the key must still be that one. It may not exceed its author afterwards.
 func (d *Desk) Change(ctx context.Context, author authn.Principal, project, name, version string, change func(*v1alpha1.ApiKeySpec)) (*v1alpha1.ApiKey, error) {
 	return d.edit(ctx, author, project, name, version, func(o *v1alpha1.ApiKey) error {
+		was := o.Spec.State
 		change(&o.Spec)
+		if was == v1alpha1.KeySuspended && o.Spec.State == v1alpha1.KeyActive {
+			if author.Role < authn.Admin && o.Annotations[suspendedBy] != author.ID() {
+				return &Problem{Kind: Forbidden, Message: "Somebody else has suspended this key: ask an admin to resume it"}
+			}
+			delete(o.Annotations, suspendedBy)
+		}
 		return d.within(ctx, author, o)
 	})
 }
@@ -71,11 +82,15 @@ func (d *Desk) stop(ctx context.Context, author authn.Principal, project, name s
 	if err != nil || o.Spec.State == v1alpha1.KeyRevoked {
 		return o, err
 	}
-	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"state": state, "stateReason": reason}})
+	patch := map[string]any{"spec": map[string]any{"state": state, "stateReason": reason}}
+	if state == v1alpha1.KeySuspended && o.Spec.State != v1alpha1.KeySuspended {
+		patch["metadata"] = map[string]any{"annotations": map[string]string{suspendedBy: author.ID()}}
+	}
+	text, err := json.Marshal(patch)
 	if err != nil {
 		return nil, fmt.Errorf("patch ApiKey: %w", err)
 	}
-	return o, translate("patch", d.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch)))
+	return o, translate("patch", d.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text)))
 }
 
 // Delete deletes a key, with its Secret. With a version the key must still be that one.

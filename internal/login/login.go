@@ -207,6 +207,9 @@ func (d *Door) End(w http.ResponseWriter, r *http.Request) string {
 	return to.String()
 }
 
+// URL returns this server as people reach it, without a path.
+func (d *Door) URL() string { return d.config.URL }
+
 // Origin returns the issuer's origin, which forms may lead to.
 func (d *Door) Origin() string {
 	u, err := url.Parse(d.config.Issuer)

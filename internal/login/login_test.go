@@ -4,12 +4,20 @@ package login
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kaana/apikey-operator/test/cluster"
+	"github.com/kaana/apikey-operator/test/issuer"
 )
 
 func door(t *testing.T, fill byte) *Door {
@@ -51,8 +59,12 @@ func TestASessionIsSealedAndKeptToThisHost(t *testing.T) {
 		if _, ok := door(t, 2).Token(httptest.NewRecorder(), browse(w)); ok {
 			t.Error("another key opens it")
 		}
+		renamed := httptest.NewRequest(http.MethodGet, "/", nil)
+		for n, c := range browse(w).Cookies() {
+			renamed.AddCookie(&http.Cookie{Name: part(attemptName, n), Value: c.Value})
+		}
 		var a attempt
-		if d.sealer.read(browse(w), attemptName, &a) == nil {
+		if d.sealer.read(renamed, attemptName, &a) == nil {
 			t.Error("one cookie stands for another")
 		}
 		r := browse(w)
@@ -112,9 +124,87 @@ func TestASignInBeginsAndEndsInOneBrowser(t *testing.T) {
 		}
 		r := browse(w)
 		r.URL, _ = url.Parse(CallbackPath + c.query)
-		if next, err := d.Complete(httptest.NewRecorder(), r); err == nil || next != "" {
-			t.Errorf("%s: %q", name, next)
+		if next, err := d.Complete(httptest.NewRecorder(), r); !errors.Is(err, ErrAttempt) || next != "" {
+			t.Errorf("%s: %q, %v", name, next, err)
 		}
+	}
+}
+
+// TestASignInAtARealIssuer goes the whole way: there, back, on when the access token ends, and out.
+func TestASignInAtARealIssuer(t *testing.T) {
+	const at = "https://localhost"
+	cert, err := cluster.NewCertificate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	i, err := issuer.Start(t.Context(), address, cert.CertFile, cert.KeyFile, at+CallbackPath, at+"/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = i.Stop() })
+	pem, err := os.ReadFile(cert.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	now := time.Now()
+	d, err := New(Config{Issuer: i.URL, ClientID: issuer.ClientID, ClientSecret: issuer.ClientSecret, Audience: issuer.Audience, URL: at, Key: bytes.Repeat([]byte{1}, KeySize),
+		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	begun := httptest.NewRecorder()
+	if err := d.Begin(begun, httptest.NewRequest(http.MethodPost, "/login", nil), "/settings/api-keys?q=a"); err != nil {
+		t.Fatal(err)
+	}
+	to := begun.Header().Get("Location")
+	if !strings.Contains(to, "code_challenge_method=S256") || !strings.Contains(to, "nonce=") || !strings.Contains(to, "audience=") {
+		t.Errorf("sent to %s", to)
+	}
+	back, err := issuer.Approve(t.Context(), i.URL, cert.CAFile, to, "member")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := browse(begun)
+	r.URL = back
+	done := httptest.NewRecorder()
+	next, err := d.Complete(done, r)
+	if err != nil || next != "/settings/api-keys?q=a" {
+		t.Fatalf("%q, %v", next, err)
+	}
+	if _, err := d.Complete(httptest.NewRecorder(), r); err == nil {
+		t.Error("a code is good twice")
+	}
+	signed := browse(done)
+	first, ok := d.Token(httptest.NewRecorder(), signed)
+	if !ok || strings.Count(first, ".") != 2 {
+		t.Fatalf("%q", first)
+	}
+
+	now = now.Add(9*time.Minute + 30*time.Second) // of ten
+	renewed := httptest.NewRecorder()
+	second, ok := d.Token(renewed, signed)
+	if !ok || second == first {
+		t.Errorf("not renewed: %v", ok)
+	}
+	now = time.Now() // the new token's time counts from the real one
+	if again, ok := d.Token(httptest.NewRecorder(), browse(renewed)); !ok || again != second {
+		t.Error("what is renewed is not kept")
+	}
+	if to := d.End(httptest.NewRecorder(), signed); !strings.HasPrefix(to, i.URL+"oidc/logout?") || !strings.Contains(to, "client_id="+issuer.ClientID) {
+		t.Errorf("signed out to %s", to)
+	}
+	now = now.Add(13 * time.Hour)
+	if _, ok := d.Token(httptest.NewRecorder(), browse(renewed)); ok {
+		t.Error("a session does not end")
 	}
 }
 

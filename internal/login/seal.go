@@ -23,6 +23,9 @@ const (
 	maxChunks = 4
 )
 
+// encoding is strict: there is one text for a value, not several.
+var encoding = base64.RawURLEncoding.Strict()
+
 // sealer puts values into cookies that nobody can read or change (AES-256-GCM, with the cookie's name as
 // additional data, so that one cookie cannot stand for another).
 type sealer struct{ aead cipher.AEAD }
@@ -49,7 +52,7 @@ func (s sealer) write(w http.ResponseWriter, r *http.Request, name string, value
 	}
 	nonce := make([]byte, s.aead.NonceSize())
 	_, _ = rand.Read(nonce) // never fails
-	text := base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, plain, []byte(name)))
+	text := encoding.EncodeToString(s.aead.Seal(nonce, nonce, plain, []byte(name)))
 	if len(text) > chunk*maxChunks {
 		return errors.New("seal cookie: the issuer's tokens are too long to be kept in cookies")
 	}
@@ -73,7 +76,7 @@ func (s sealer) read(r *http.Request, name string, into any) error {
 		}
 		text.WriteString(c.Value)
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(text.String())
+	sealed, err := encoding.DecodeString(text.String())
 	if err != nil || len(sealed) < s.aead.NonceSize() {
 		return errSealed
 	}

@@ -41,7 +41,6 @@ type apiFailure struct { //nolint:errname // its name is that of its schema
 	RequestID string         `json:"requestId,omitempty" doc:"Names this request in the server's log"`
 	Details   []fieldFailure `json:"details,omitempty" doc:"The fields that cannot be as they are"`
 	status    int
-	headers   http.Header
 }
 
 type fieldFailure struct {
@@ -54,9 +53,6 @@ func (f *apiFailure) Error() string { return f.Message }
 
 // GetStatus implements huma.StatusError.
 func (f *apiFailure) GetStatus() int { return f.status }
-
-// GetHeaders implements huma.HeadersError.
-func (f *apiFailure) GetHeaders() http.Header { return f.headers }
 
 // codes are what programs are told about a status.
 var errorCodes = map[int]string{400: "bad_request", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 408: "timeout", 409: "conflict", 412: "precondition_failed",

@@ -120,7 +120,7 @@ type minted struct {
 }
 
 func (s *Server) showToken(w http.ResponseWriter, r *http.Request, p authn.Principal, made keys.Made) {
-	v := minted{Key: s.view(made.Key), FormerUntil: instant(made.FormerUntil), URL: "https://" + r.Host}
+	v := minted{Key: s.view(made.Key), FormerUntil: instant(made.FormerUntil), URL: s.Login.URL()}
 	title := "A new token is on its way to the Secret"
 	if made.Shown {
 		v.Token, title = made.Token.Reveal(), "Copy the token now"

@@ -219,10 +219,17 @@ var _ = Describe("the REST API", Ordered, func() {
 		Eventually(func() string { return token(ctx, "acme-dev", "delivered", "token") }).ShouldNot(Equal(t))
 		Eventually(func() []string { return phasesOf(call("GET", "/api/keys/acme-dev/to-secret", member, nil)) }).Should(Equal([]string{"Retiring", "Current"}))
 
-		By("kubectl revokes, REST sees it")
+		By("kubectl suspends, REST sees it, and only an admin takes it back")
 		kubectl(ctx, "patch", "apikey", "-n", "acme-dev", "to-secret", "--type=merge", "-p", `{"spec":{"state":"Suspended","stateReason":"by kubectl"}}`)
 		Expect(call("GET", "/api/keys/acme-dev/to-secret", member, nil).Body).To(And(HaveKeyWithValue("state", "Suspended"), HaveKeyWithValue("stateReason", "by kubectl")))
+		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", member, body{"state": "Active"}).Status).To(Equal(403))
+		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", admin, body{"state": "Active"}).Status).To(Equal(200))
+		By("what somebody has suspended themselves they resume themselves")
+		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", member, body{"state": "Suspended"}).Status).To(Equal(200))
 		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", member, body{"state": "Active"}).Status).To(Equal(200))
+		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", admin, body{"state": "Suspended"}).Status).To(Equal(200))
+		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", member, body{"state": "Active", "description": "x"}).Status).To(Equal(403))
+		Expect(call("PATCH", "/api/keys/acme-dev/to-secret", admin, body{"state": "Active"}).Status).To(Equal(200))
 	})
 
 	It("repeats a request of the same name without doing it twice", func(ctx SpecContext) {

@@ -26,23 +26,15 @@ var errArrived = errors.New("arrived")
 // SignIn signs an account in as a browser would (authorization code with PKCE, RFC 7636), and
 // returns its tokens: the access token is a JWT for Audience.
 func SignIn(ctx context.Context, issuerURL, caFile, name string) (*oauth2.Token, error) {
-	if _, err := account(name); err != nil {
-		return nil, err
-	}
-	browser, err := browser(caFile)
-	if err != nil {
-		return nil, err
-	}
 	app := &oauth2.Config{ClientID: ClientID, ClientSecret: ClientSecret, RedirectURL: callback, Scopes: []string{"openid", "offline_access"},
 		Endpoint: oauth2.Endpoint{AuthURL: issuerURL + "authorize", TokenURL: issuerURL + "oauth/token", AuthStyle: oauth2.AuthStyleInHeader}}
 	verifier, state := oauth2.GenerateVerifier(), random()
 	address := app.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("audience", Audience))
-	page, err := follow(ctx, browser, http.MethodGet, address, nil)
+	end, err := Approve(ctx, issuerURL, caFile, address, name)
 	if err != nil {
 		return nil, err
 	}
-	form := url.Values{"id": {page.Query().Get("id")}, "account": {name}}
-	end, err := follow(ctx, browser, http.MethodPost, issuerURL+"login", form)
+	browser, err := browser(issuerURL, caFile)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +46,23 @@ func SignIn(ctx context.Context, issuerURL, caFile, name string) (*oauth2.Token,
 		return nil, fmt.Errorf("exchange code at %s: %w", issuerURL, err)
 	}
 	return token, nil
+}
+
+// Approve signs an account in at the address that an application sends people to, and returns where the issuer sends
+// them back to.
+func Approve(ctx context.Context, issuerURL, caFile, address, name string) (*url.URL, error) {
+	if _, err := account(name); err != nil {
+		return nil, err
+	}
+	browser, err := browser(issuerURL, caFile)
+	if err != nil {
+		return nil, err
+	}
+	page, err := follow(ctx, browser, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	return follow(ctx, browser, http.MethodPost, issuerURL+"login", url.Values{"id": {page.Query().Get("id")}, "account": {name}})
 }
 
 // follow makes a request and follows redirects to a page, or to where the sign-in ends.
@@ -78,7 +87,8 @@ func follow(ctx context.Context, browser *http.Client, method, address string, f
 	return resp.Request.URL, nil
 }
 
-func browser(caFile string) (*http.Client, error) {
+// browser returns a client that stops where the issuer sends it away.
+func browser(issuerURL, caFile string) (*http.Client, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, fmt.Errorf("read CA: %w", err)
@@ -91,7 +101,7 @@ func browser(caFile string) (*http.Client, error) {
 	}
 	return &http.Client{Jar: jar, Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-			if strings.HasPrefix(r.URL.String(), callback) {
+			if !strings.HasPrefix(r.URL.String(), issuerURL) {
 				return errArrived
 			}
 			return nil
