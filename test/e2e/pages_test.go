@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -239,6 +240,23 @@ var _ = Describe("Settings > API Keys", Ordered, func() {
 		other.signIn("globex")
 		other.open("/settings/api-keys?q=-page")
 		Expect(other.text()).To(And(ContainSubstring("foreign-page"), Not(ContainSubstring("members-page"))))
+		Expect(*b.problems).To(BeEmpty())
+	})
+
+	It("shows what people write as they write it, and never runs it", func(ctx SpecContext) {
+		const evil = `<svg/onload=alert(1)>"'>{{1}}`
+		applyKey(ctx, "evil", fmt.Sprintf(`{description: %q, state: Suspended, stateReason: %q, owner: {id: %q, username: %q}, scopes: [%q], role: viewer}`, evil, evil, "<b>1", "<svg/onload=alert(2)>", "<i>x"))
+		b := newBrowser()
+		b.signIn("admin")
+		for _, path := range []string{"/settings/api-keys?q=evil", "/settings/api-keys?order=attention&q=evil", "/settings/api-keys/acme-dev/evil", "/settings/api-keys/acme-dev/evil/revoke", "/settings/api-keys?q=" + url.QueryEscape(evil),
+			"/settings/api-keys/acme-dev/" + url.PathEscape(evil), "/login?next=" + url.QueryEscape(`javascript:alert(1)`), "/login?next=" + url.QueryEscape(`//evil.example/`+evil)} {
+			b.open(path)
+			var made int
+			b.do(chromedp.Evaluate(`document.querySelectorAll("svg[onload], main b, main i").length`, &made))
+			Expect(made).To(BeZero(), path)
+		}
+		b.open("/settings/api-keys/acme-dev/evil")
+		Expect(b.text()).To(ContainSubstring(evil))
 		Expect(*b.problems).To(BeEmpty())
 	})
 
