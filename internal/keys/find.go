@@ -38,7 +38,7 @@ type Query struct {
 	Text    string // in the name, description, owner or hint; letter case does not matter
 	State   State  // empty: any
 	Owner   string // id or username; empty: any
-	Limit   int    // 1 to MaxPage
+	Limit   int    // at least 1; a page of people is MaxPage at most
 	Cursor  string // from the page before; empty: the first page
 }
 

@@ -79,33 +79,30 @@ func (in ListInput) query() keys.Query {
 type adminListInput struct {
 	ListInput
 	Owner string `query:"owner" maxLength:"253" doc:"Only of this account: its id or name"`
-	Order string `query:"order" enum:"name,attention" default:"name" doc:"attention: what is unusual first, then what was not used for longest, within the first 500 keys by name; in one page"`
+	Order string `query:"order" enum:"name,attention" default:"name" doc:"attention: what is unusual first, then what was not used for longest; 200 keys, of the first 5,000 by name, in one page"`
 }
 
-// attended bounds the keys that are put into an order.
-const attended = 500
+const (
+	considered = 5000 // keys that are put into an order
+	attended   = 200  // of them are shown
+)
 
 // attention returns the keys that somebody may see, those that want a look first.
 func (s *Server) attention(ctx context.Context, p authn.Principal, q keys.Query) ([]KeyView, error) {
-	out := []KeyView{}
-	q.Limit = keys.MaxPage
-	for len(out) < attended {
-		found, err := s.Desk.Find(ctx, p, q)
-		if err != nil {
-			return nil, err
-		}
-		for i := range found.Keys {
-			out = append(out, s.view(&found.Keys[i]))
-		}
-		if q.Cursor = found.Next; q.Cursor == "" {
-			break
-		}
+	q.Limit, q.Cursor = considered, ""
+	found, err := s.Desk.Find(ctx, p, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]KeyView, 0, len(found.Keys))
+	for i := range found.Keys {
+		out = append(out, s.view(&found.Keys[i]))
 	}
 	s.used(ctx, p.Tenant, out)
 	slices.SortStableFunc(out, func(a, b KeyView) int {
 		return cmp.Or(cmp.Compare(len(b.Unusual), len(a.Unusual)), moment(a.LastUsedAt).Compare(moment(b.LastUsedAt)))
 	})
-	return out, nil
+	return out[:min(attended, len(out))], nil
 }
 
 func moment(t *time.Time) time.Time {

@@ -82,7 +82,8 @@ func oversized(size int) string {
 }
 
 var _ = It("knows no other paths and methods", func(ctx SpecContext) {
-	Expect(get("/").Status).To(Equal(404))
+	Expect(get("/nothing").Status).To(Equal(404))
+	Expect(get("/").Body).To(ContainSubstring("Sign in")) // by way of the page
 	Expect(get("/api/nothing").Body).To(HavePrefix(`{"error":"Not Found","message":`))
 	resp, err := op.Client.Post(op.URL+"/api/user", "application/json", strings.NewReader("{}"))
 	Expect(err).NotTo(HaveOccurred())
