@@ -3,6 +3,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -114,12 +115,9 @@ func (d *Desk) Delete(ctx context.Context, author authn.Principal, project, name
 // Rotate gives a key a new token. The former one is accepted for the overlap; a negative overlap is the
 // key's own. The token of a key that is delivered to a Secret is made by the controller, and not shown. once
 // names the request, so that a repeat is not another rotation; it may be empty.
-func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name string, overlap time.Duration, once string) (Made, error) {
+func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name string, overlap time.Duration, once Once) (Made, error) {
 	var made Made
-	request := ""
-	if once != "" {
-		request = nameOf(author, once)
-	}
+	request := nameOf(author, once.Name)
 	o, err := d.edit(ctx, author, project, name, "", func(o *v1alpha1.ApiKey) error {
 		if kube.Key(o).Over(d.Now()) {
 			return &Problem{Kind: Conflict, Message: "The key is revoked or expired: it gets no token any more"}
@@ -129,11 +127,11 @@ func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name
 		}
 		if !kube.Imported(o) {
 			made = Made{}
-			o.Annotations[kube.RotateAnnotation] = d.Now().UTC().Format(time.RFC3339Nano)
-			if request != "" {
-				o.Annotations[kube.RotateAnnotation] = request
-			}
+			o.Annotations[kube.RotateAnnotation] = cmp.Or(request, d.Now().UTC().Format(time.RFC3339Nano))
 			return nil
+		}
+		if once.Seen && rotatedBy(o, request) != "" {
+			return ErrDone
 		}
 		if err := d.within(ctx, author, o); err != nil { // its token is handed to them
 			return err

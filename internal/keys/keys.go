@@ -52,8 +52,16 @@ type New struct {
 	ToSecret                   bool          // deliver to a Secret in place of showing the token once
 	SecretName                 string        // empty: the key's name
 	Rotation                   *v1alpha1.Rotation
-	Itself                     bool   // the key is an account of its own, not its author's
-	Once                       string // names the request, so that a repeat makes no second key; may be empty
+	Itself                     bool // the key is an account of its own, not its author's
+	Once                       Once
+}
+
+// Once names a request, so that a repeat is not done twice.
+type Once struct {
+	Name string // empty: it has none
+	// Seen says that the answer was seen for sure, as that to a form: a repeat is ErrDone. Otherwise it may have been
+	// lost, and a repeat is answered with a new token in its place.
+	Seen bool
 }
 
 // Made is a key with the token that is shown this once; the token is zero when it is delivered to a
@@ -82,12 +90,12 @@ func (d *Desk) Create(ctx context.Context, author authn.Principal, in New) (Made
 	if err := d.sign(author, in, o); err != nil {
 		return Made{}, err
 	}
-	if again, err := d.repeated(ctx, o); again.Key != nil || err != nil {
+	if again, err := d.repeated(ctx, o, in.Once.Seen); again.Key != nil || err != nil {
 		return again, err
 	}
 	made, err := d.write(ctx, o, !in.ToSecret)
 	if apierrors.IsAlreadyExists(err) { // or the first attempt has just come through
-		if again, err := d.repeated(ctx, o); again.Key != nil || err != nil {
+		if again, err := d.repeated(ctx, o, in.Once.Seen); again.Key != nil || err != nil {
 			return again, err
 		}
 	}

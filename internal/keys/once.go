@@ -31,15 +31,18 @@ const (
 	rememberRequests = 24 * time.Hour
 )
 
-// nameOf returns the name of a request: that which its author gave it, within their account.
+// nameOf returns the name of a request: that which its author gave it, within their account; "" for none.
 func nameOf(author authn.Principal, once string) string {
+	if once == "" {
+		return ""
+	}
 	sum := sha256.Sum256([]byte(author.Tenant + "\x00" + author.ID() + "\x00" + once))
 	return hex.EncodeToString(sum[:16])
 }
 
 // sign notes on an ApiKey which request made it.
 func (d *Desk) sign(author authn.Principal, in New, o *v1alpha1.ApiKey) error {
-	if in.Once == "" {
+	if in.Once.Name == "" {
 		return nil
 	}
 	asked, err := json.Marshal(in)
@@ -47,24 +50,24 @@ func (d *Desk) sign(author authn.Principal, in New, o *v1alpha1.ApiKey) error {
 		return fmt.Errorf("digest request: %w", err)
 	}
 	sum := sha256.Sum256(asked)
-	o.Labels = map[string]string{requestLabel: nameOf(author, in.Once)}
+	o.Labels = map[string]string{requestLabel: nameOf(author, in.Once.Name)}
 	o.Annotations = map[string]string{requestAnnotation: hex.EncodeToString(sum[:])}
 	return nil
 }
 
 // repeated finds the key that the same request has made before. Its token is not known any more: when
 // the answer was lost, nobody has it. So it is replaced by a new one, which is shown.
-func (d *Desk) repeated(ctx context.Context, o *v1alpha1.ApiKey) (Made, error) {
+func (d *Desk) repeated(ctx context.Context, o *v1alpha1.ApiKey, seen bool) (Made, error) {
 	for try := 1; ; try++ {
 		was, err := d.madeBy(ctx, o)
 		if was == nil || err != nil {
 			return Made{}, err
 		}
+		if problem := replayable(was, o, seen); problem != nil {
+			return Made{}, problem
+		}
 		if len(was.Spec.Digests) == 0 {
 			return Made{Key: was}, nil
-		}
-		if len(was.Spec.Digests) > 1 || was.Spec.State == v1alpha1.KeyRevoked {
-			return Made{}, &Problem{Kind: Conflict, Message: "This request has made its key already, and the key was changed since"}
 		}
 		token, err := d.Format.Mint(d.Entropy)
 		if err != nil {
@@ -77,6 +80,19 @@ func (d *Desk) repeated(ctx context.Context, o *v1alpha1.ApiKey) (Made, error) {
 		}
 		return Made{Key: was, Token: token, Shown: true}, translate("update", err)
 	}
+}
+
+// replayable returns why a request cannot be answered again with the key that it has made; nil: it can.
+func replayable(was, asked *v1alpha1.ApiKey, seen bool) error {
+	switch {
+	case seen:
+		return ErrDone
+	case was.Annotations[requestAnnotation] != asked.Annotations[requestAnnotation]:
+		return &Problem{Kind: Invalid, Message: "This Idempotency-Key was used for another request: give each request its own"}
+	case len(was.Spec.Digests) > 1, was.Spec.State == v1alpha1.KeyRevoked:
+		return &Problem{Kind: Conflict, Message: "This request has made its key already, and the key was changed since"}
+	}
+	return nil
 }
 
 // madeBy returns the key that the request which signed o has made, nil when it has made none.
@@ -93,9 +109,6 @@ func (d *Desk) madeBy(ctx context.Context, o *v1alpha1.ApiKey) (*v1alpha1.ApiKey
 		was := &list.Items[i]
 		if was.CreationTimestamp.Add(rememberRequests).Before(d.Now()) {
 			continue
-		}
-		if was.Annotations[requestAnnotation] != o.Annotations[requestAnnotation] {
-			return nil, &Problem{Kind: Invalid, Message: "This Idempotency-Key was used for another request: give each request its own"}
 		}
 		return was, nil
 	}

@@ -32,6 +32,9 @@ type Problem struct { //nolint:errname // reads keys.Problem
 	Fields  []Field
 }
 
+// ErrDone is the problem of a request that was done already, when its answer was seen and must stay true.
+var ErrDone = &Problem{Kind: Conflict, Message: "This was done already"}
+
 // Field is one field that cannot be as it is.
 type Field struct{ Path, Message string }
 

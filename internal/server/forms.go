@@ -77,25 +77,32 @@ var lifetimes = map[string]time.Duration{"7d": 7 * 24 * time.Hour, "30d": 30 * 2
 func (s *Server) createFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	f := s.newForm(p, r)
 	in := keys.New{Project: f.Values["project"], Name: strings.TrimSpace(f.Values["name"]), Description: strings.TrimSpace(f.Values["description"]), Role: v1alpha1.Role(f.Values["role"]),
-		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Once: f.Once}
+		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Once: keys.Once{Name: f.Once, Seen: true}}
 	if d := lifetimes[f.Values["expires"]]; d > 0 {
 		in.ExpiresAt = s.Desk.Now().Add(d).Truncate(time.Second)
 	}
 	made, err := s.Desk.Create(r.Context(), p, in)
 	var problem *keys.Problem
 	switch {
+	case errors.Is(err, keys.ErrDone): // the form was sent again: its token was shown, and stays
+		http.Redirect(w, r, keysPage+"/"+url.PathEscape(in.Project)+"/"+url.PathEscape(in.Name), http.StatusSeeOther)
 	case errors.As(err, &problem) && problem.Kind != keys.NotFound:
-		for _, fault := range problem.Fields {
-			f.Faults[fieldOf(fault.Path)] = fault.Message
-		}
-		if len(f.Faults) == 0 {
-			f.Faults["name"] = problem.Message
-		}
+		f.blame(problem)
 		s.show(w, r, http.StatusUnprocessableEntity, "new", s.about(p, screen{Title: "Create API key", Data: f}))
 	case err != nil:
 		s.sorry(w, r, p, err)
 	default:
 		s.showToken(w, r, p, made)
+	}
+}
+
+// blame puts what is wrong beside the fields that it is about.
+func (f *form) blame(p *keys.Problem) {
+	for _, fault := range p.Fields {
+		f.Faults[fieldOf(fault.Path)] = fault.Message
+	}
+	if len(f.Faults) == 0 {
+		f.Faults["name"] = p.Message
 	}
 }
 
@@ -193,7 +200,11 @@ func (s *Server) rotateFromForm(w http.ResponseWriter, r *http.Request, p authn.
 	if err != nil || overlap < 0 || overlap > maxOverlap {
 		overlap = -1
 	}
-	made, err := s.Desk.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, r.PostFormValue("once"))
+	made, err := s.Desk.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, keys.Once{Name: r.PostFormValue("once"), Seen: true})
+	if errors.Is(err, keys.ErrDone) {
+		http.Redirect(w, r, keysPage+"/"+url.PathEscape(r.PathValue("project"))+"/"+url.PathEscape(r.PathValue("name")), http.StatusSeeOther)
+		return
+	}
 	if err != nil {
 		s.sorry(w, r, p, err)
 		return

@@ -163,7 +163,7 @@ func (r *rotation) spec() (*v1alpha1.Rotation, error) {
 
 func (b createBody) ask(once string) (keys.New, error) {
 	in := keys.New{Project: b.Project, Name: b.Name, Description: b.Description, Role: v1alpha1.Role(b.Role), Scopes: b.Scopes,
-		AllowedCIDRs: b.AllowedCIDRs, ToSecret: b.Delivery == "secret", SecretName: b.SecretName, Itself: b.ActsFor == "itself", Once: once}
+		AllowedCIDRs: b.AllowedCIDRs, ToSecret: b.Delivery == "secret", SecretName: b.SecretName, Itself: b.ActsFor == "itself", Once: keys.Once{Name: once}}
 	if b.ExpiresAt != nil {
 		in.ExpiresAt = *b.ExpiresAt
 	}
@@ -282,7 +282,7 @@ func (s *Server) mountKeys(api huma.API) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		return s.made(ctx)(s.Desk.Rotate(ctx, caller(ctx), in.Project, in.Name, overlap, in.IdempotencyKey))
+		return s.made(ctx)(s.Desk.Rotate(ctx, caller(ctx), in.Project, in.Name, overlap, keys.Once{Name: in.IdempotencyKey}))
 	})
 	huma.Register(api, operation("POST", "/api/keys/{project}/{name}/revoke", "revoke-key", "Revoke a key for good",
 		"It is refused within a second. There is no way back; to refuse it for a while, set its state to Suspended.", authn.WriteKeys, 400, 404, 413, 415, 422), func(ctx context.Context, in *revokeInput) (*keyAnswer, error) {
