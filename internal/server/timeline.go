@@ -22,9 +22,9 @@ type timelineBar struct {
 	Anchor, Phase, Hint       string
 }
 
-// newTimeline returns the picture of a key's tokens, nil when it has none.
+// newTimeline returns the picture of a key's tokens, nil when there is no overlap to show.
 func newTimeline(k KeyView, now time.Time) *timeline {
-	if len(k.Credentials) == 0 {
+	if len(k.Credentials) < 2 {
 		return nil
 	}
 	t := &timeline{Height: timelineRow * len(k.Credentials), From: now, To: now}
