@@ -3,6 +3,7 @@
 package server
 
 import (
+	"net/netip"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,14 +96,17 @@ func (s *Server) credentials(o *v1alpha1.ApiKey) []credentialView {
 	for _, c := range kube.Recorded(o) {
 		issued[c.Digest] = c.IssuedAt
 	}
-	now := s.Desk.Now()
+	now, k := s.Desk.Now(), kube.Key(o)
+	if !k.Over(now) {
+		k.Switch, k.Networks = apikey.Active, nil // who asks, and a suspension that passes, retire no token
+	}
 	for _, c := range kube.Credentials(o) {
 		at := c.IssuedAt
 		if known, ok := issued[c.Digest]; ok {
 			at = known
 		}
-		switch ended := !c.ValidUntil.IsZero() && !now.Before(c.ValidUntil); {
-		case ended, s.Desk.StateOf(o) == "Revoked", s.Desk.StateOf(o) == "Expired":
+		switch _, usable := apikey.Usable(k, c, netip.Addr{}, now); {
+		case !usable:
 			c.Phase = apikey.Retired
 		case kube.Imported(o) && !c.ValidUntil.IsZero():
 			c.Phase = apikey.Retiring
