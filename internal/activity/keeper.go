@@ -150,7 +150,7 @@ func (k *Keeper) judgeWaiting(ctx context.Context) {
 			return
 		}
 		for _, f := range found {
-			first, err := k.Store.Tell(ctx, key.uid(), string(f.Pattern), f.Subject, k.Now())
+			first, err := k.Store.Tell(ctx, key.uid(), string(f.Pattern), f.Subject+" "+k.Now().UTC().Format(time.DateOnly), k.Now()) // once a day
 			if err != nil || !first {
 				continue
 			}
