@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -121,11 +120,11 @@ func assemble(ctx context.Context, cfg ServerConfig, format apikey.Format, kube 
 // openActivity returns who keeps what keys are used for, nil when nobody does.
 func openActivity(ctx context.Context, cfg ServerConfig, log *slog.Logger) (*activity.Keeper, error) {
 	database := cfg.Activity.Database
-	if file := cfg.Activity.DatabaseFile; file != "" {
-		text, err := os.ReadFile(file) //nolint:gosec // the file that the configuration names
-		if err != nil {
-			return nil, fmt.Errorf("configuration: activity.databaseFile: %w", err)
-		}
+	text, err := content("activity.databaseFile", cfg.Activity.DatabaseFile)
+	if err != nil {
+		return nil, err
+	}
+	if text != nil {
 		database = strings.TrimSpace(string(text))
 	}
 	if database == "off" {
@@ -171,9 +170,9 @@ func serving(cfg ServerConfig) (*certwatcher.CertWatcher, *tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.GetCertificate}
 	if file := cfg.TokenReview.ClientCAFile; file != "" {
-		pem, err := os.ReadFile(file) //nolint:gosec // the file that the configuration names
+		pem, err := content("tokenReview.clientCAFile", file)
 		if err != nil {
-			return nil, nil, fmt.Errorf("configuration: tokenReview.clientCAFile: %w", err)
+			return nil, nil, err
 		}
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
 		if !config.ClientCAs.AppendCertsFromPEM(pem) {

@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// MaxPage bounds the keys of one page.
-	MaxPage = 100
-
 	chunk   = 250  // ApiKeys asked for at once
 	maxScan = 5000 // ApiKeys looked at for one page; a page may be shorter for it, and say where to go on
 )
@@ -38,7 +35,7 @@ type Query struct {
 	Text    string // in the name, description, owner or hint; letter case does not matter
 	State   State  // empty: any
 	Owner   string // id or username; empty: any
-	Limit   int    // at least 1; a page of people is MaxPage at most
+	Limit   int    // at least 1
 	Cursor  string // from the page before; empty: the first page
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
+	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/keys"
@@ -224,6 +225,11 @@ func (s *Server) keyActivity(ctx context.Context, reader authn.Principal, at Key
 	if err != nil {
 		return keyActivityView{}, err
 	}
+	return s.activityOf(ctx, o, span)
+}
+
+// activityOf returns what a key was used for.
+func (s *Server) activityOf(ctx context.Context, o *v1alpha1.ApiKey, span Span) (keyActivityView, error) {
 	r, err := span.bounds(s.Desk.Now())
 	if err != nil {
 		return keyActivityView{}, err

@@ -328,7 +328,7 @@ func (s *Server) shownKey(ctx context.Context, p authn.Principal, r *http.Reques
 		return shown{}, err
 	}
 	if s.Activity != nil && !authn.ReadActivity.Permit(p).Denied() {
-		a, err := s.keyActivity(ctx, p, at, Span{Step: "hour"})
+		a, err := s.activityOf(ctx, o, Span{Step: "hour"})
 		if err != nil {
 			return shown{}, err
 		}

@@ -33,12 +33,16 @@ func (s *Server) showPlot(w http.ResponseWriter, r *http.Request, p authn.Princi
 	if narrow {
 		width = narrowWidth
 	}
-	v, err := s.shownKey(r.Context(), p, r)
-	if err != nil || v.Activity == nil || theme == nil {
+	if s.Activity == nil || theme == nil {
 		http.Error(w, "There is no such plot", http.StatusNotFound)
 		return
 	}
-	svg, err := plot(v.Activity.Series, theme, width)
+	v, err := s.keyActivity(r.Context(), p, KeyPath{Project: r.PathValue("project"), Name: r.PathValue("name")}, Span{Step: "hour"})
+	if err != nil {
+		http.Error(w, "There is no such plot", http.StatusNotFound)
+		return
+	}
+	svg, err := plot(v.Series, theme, width)
 	if err != nil {
 		s.Log.ErrorContext(r.Context(), "draw plot", "error", err)
 		http.Error(w, "The plot cannot be drawn", http.StatusInternalServerError)
