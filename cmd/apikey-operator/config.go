@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -29,6 +31,8 @@ type ControllerConfig struct {
 	TokenPrefix string `json:"tokenPrefix"`
 	// Workers is how many ApiKeys are reconciled at once, 1 to 100. Default 10.
 	Workers int `json:"workers"`
+	// WatchNamespaces limits the process to the ApiKeys of these Namespaces. Default none: all of the cluster.
+	WatchNamespaces []string `json:"watchNamespaces"`
 	// Probes is the address of /healthz and /readyz over plain HTTP. Default ":8081".
 	Probes string `json:"probes"`
 	// Metrics is the address of /metrics over HTTPS, with a certificate made at start; "0" turns
@@ -64,6 +68,8 @@ type ControllerConfig struct {
 type ServerConfig struct {
 	// TokenPrefix starts every token; the same as the controller's. Default "kaana".
 	TokenPrefix string `json:"tokenPrefix"`
+	// WatchNamespaces limits the process to the ApiKeys of these Namespaces. Default none: all of the cluster.
+	WatchNamespaces []string `json:"watchNamespaces"`
 	// Listen is the address of all HTTPS doors. Default ":8443".
 	Listen string `json:"listen"`
 	// Metrics is the address of /metrics over HTTPS, with the same certificate; "0" turns it off.
@@ -155,6 +161,9 @@ func load(file string, into any) error {
 
 // validate returns the first thing wrong with the configuration.
 func (c ControllerConfig) validate() error {
+	if err := validateNamespaces(c.WatchNamespaces); err != nil {
+		return err
+	}
 	switch {
 	case c.Workers < 1 || c.Workers > 100:
 		return fmt.Errorf("workers: %d is not between 1 and 100", c.Workers)
@@ -192,7 +201,23 @@ func (c *ServerConfig) validate() error {
 	if p := c.TokenReview.UsernamePrefix; p != "" && p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
 		return errors.New("tokenReview.usernamePrefix: must not lead to names of system:, which Kubernetes keeps for itself")
 	}
+	if err := validateNamespaces(c.WatchNamespaces); err != nil {
+		return err
+	}
 	return c.readProxies()
+}
+
+// validateNamespaces returns the first name that no Namespace can have, or that is there twice.
+func validateNamespaces(names []string) error {
+	for i, name := range names {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			return fmt.Errorf("watchNamespaces[%d]: %q is not the name of a Namespace", i, name)
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("watchNamespaces[%d]: %s is there twice", i, name)
+		}
+	}
+	return nil
 }
 
 func (c *ServerConfig) readProxies() error {

@@ -89,8 +89,20 @@ func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
 		LeaderElectionID:              "apikey-operator.kaana.com",
 		LeaderElectionNamespace:       cfg.LeaderElection.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{ByObject: watched},
+		Cache:                         cache.Options{ByObject: watched, DefaultNamespaces: limited(cfg.WatchNamespaces)},
 	}, nil
+}
+
+// limited returns the Namespaces that are cached; nil: all.
+func limited(namespaces []string) map[string]cache.Config {
+	if len(namespaces) == 0 {
+		return nil
+	}
+	out := make(map[string]cache.Config, len(namespaces))
+	for _, ns := range namespaces {
+		out[ns] = cache.Config{}
+	}
+	return out
 }
 
 // addProbes adds what the kubelet asks.

@@ -68,7 +68,7 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 	log.Info("server starts", "version", version(), "address", listeners[0].Addr().String(), "issuers", len(cfg.JWT))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certs.Start(ctx) })
-	group.Go(func() error { return ring.Watch(ctx, kube) })
+	group.Go(func() error { return ring.Watch(ctx, kube, cfg.WatchNamespaces...) })
 	group.Go(func() error { tokens.Run(ctx, log); return nil })
 	group.Go(func() error { return srv.Serve(ctx, listeners[0], config) })
 	group.Go(func() error { return srv.KeepActivity(ctx) })

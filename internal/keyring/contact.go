@@ -121,13 +121,17 @@ func (w *countedWatch) pass() {
 
 // beat asks the API server for a sign of life until ctx is done, and closes the ring when there has
 // been none for too long.
-func (r *Ring) beat(ctx context.Context, client rest.Interface) {
+func (r *Ring) beat(ctx context.Context, client rest.Interface, namespaces []string) {
+	var watches []string
+	for _, ns := range namespaces {
+		watches = append(watches, watchOf(watchedKeys, ns), watchOf(watchedSpaces, ns))
+	}
 	r.contact.well(true, time.Now())
 	for {
 		asked, cancel := context.WithTimeout(ctx, heartbeatWait)
 		err := client.Get().AbsPath("/version").Do(asked).Error()
 		cancel()
-		last := r.contact.well(err == nil, time.Now(), watchedKeys, watchedSpaces)
+		last := r.contact.well(err == nil, time.Now(), watches...)
 		r.stale.Store(r.maxStaleness > 0 && time.Since(last) > r.maxStaleness)
 		select {
 		case <-ctx.Done():

@@ -19,9 +19,9 @@ import (
 	"github.com/kaana/apikey-operator/internal/authn"
 )
 
-// Ring is the index. Make one with New; its methods may be called concurrently, but only one
-// writer for ApiKeys and one for Namespaces.
+// Ring is the index. Make one with New; its methods may be called concurrently.
 type Ring struct {
+	writing sync.Mutex // one writer of ApiKeys at a time, so that nothing moves between looking and writing
 	mu      sync.RWMutex
 	slab    *slab
 	spaces  []space           // by number
@@ -29,7 +29,7 @@ type Ring struct {
 	spare   []uint32          // numbers that no Namespace has
 	pinned  bool              // numbers are in use that nobody has counted yet
 
-	keysListed, spacesListed bool
+	unlisted map[string]bool // what has not been listed whole yet, by the name of its watch
 
 	contact      contact
 	maxStaleness time.Duration
@@ -60,14 +60,34 @@ type space struct {
 // New returns an empty ring that is not ready. It gives no verdicts when it has been out of contact
 // with the cluster for longer than maxStaleness; 0: it goes on for as long as it takes.
 func New(maxStaleness time.Duration) *Ring {
-	return &Ring{slab: newSlab(), numbers: map[string]uint32{}, maxStaleness: maxStaleness}
+	r := &Ring{slab: newSlab(), numbers: map[string]uint32{}, maxStaleness: maxStaleness}
+	r.expect([]string{metav1.NamespaceAll})
+	return r
 }
 
 // Ready reports whether the first lists of ApiKeys and Namespaces are complete, and not too old.
 func (r *Ring) Ready() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.keysListed && r.spacesListed && !r.stale.Load()
+	return len(r.unlisted) == 0 && !r.stale.Load()
+}
+
+// expect says what must be listed before the ring is ready.
+func (r *Ring) expect(namespaces []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unlisted = map[string]bool{}
+	for _, ns := range namespaces {
+		r.unlisted[watchOf(watchedKeys, ns)], r.unlisted[watchOf(watchedSpaces, ns)] = true, true
+	}
+}
+
+// listed says that a whole list has been taken over.
+func (r *Ring) listed(what string) {
+	r.mu.Lock()
+	delete(r.unlisted, what)
+	r.mu.Unlock()
+	r.contact.caughtUp(what)
 }
 
 // Lookup returns what is known of the digest, and false when no key has it. The error is
@@ -76,7 +96,7 @@ func (r *Ring) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	prefix := [16]byte(d[:16])
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if !r.keysListed || !r.spacesListed || r.stale.Load() {
+	if len(r.unlisted) > 0 || r.stale.Load() {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
 	at := r.slab.holder(&prefix)
@@ -185,8 +205,7 @@ func (r *Ring) forget(n uint32) {
 	r.spare = append(r.spare, n)
 }
 
-// tidy makes room where names have gone. Only the writer of ApiKeys calls it, so that nothing
-// changes between looking and moving.
+// tidy makes room where names have gone. Only a writer of ApiKeys calls it.
 func (r *Ring) tidy() {
 	if fresh, moved := r.slab.tidied(); fresh != nil {
 		r.mu.Lock()
@@ -215,11 +234,37 @@ func (r *Ring) replace(records func(yield func(record) bool)) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.slab, r.keysListed, r.pinned = fresh, true, false
+	r.slab, r.pinned = fresh, false
 	for n := range r.spaces {
 		r.spaces[n].keys = counts[uint32(n)]
 		r.forget(uint32(n))
 	}
+}
+
+// replaceIn takes a whole list in place of the records of one Namespace.
+func (r *Ring) replaceIn(namespace string, records func(yield func(record) bool)) {
+	there := map[string]bool{}
+	for rec := range records {
+		there[rec.name] = true
+		r.put(rec)
+	}
+	for _, name := range r.namesIn(namespace) {
+		if !there[name] {
+			r.remove(namespace, name)
+		}
+	}
+}
+
+// namesIn returns the names of a Namespace's keys.
+func (r *Ring) namesIn(namespace string) (names []string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if n, ok := r.numbers[namespace]; ok {
+		for name := range r.slab.namesIn(n) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // number returns the number of a Namespace, giving it one.
@@ -247,9 +292,8 @@ func (r *Ring) putSpace(name, tenant string, gone bool) {
 	r.forget(n)
 }
 
-// replaceSpaces takes a whole list of tenants by Namespace; Namespaces that are no longer in it are
-// gone.
-func (r *Ring) replaceSpaces(tenants map[string]string) {
+// replaceSpaces takes a whole list of tenants by Namespace, or that of one Namespace; what is no longer in it is gone.
+func (r *Ring) replaceSpaces(tenants map[string]string, only string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name := range tenants {
@@ -259,6 +303,7 @@ func (r *Ring) replaceSpaces(tenants map[string]string) {
 		s := &r.spaces[i]
 		tenant, there := tenants[s.name]
 		switch {
+		case only != metav1.NamespaceAll && s.name != only:
 		case there:
 			s.tenant, s.known, s.gone = tenant, true, false
 		case s.known:
@@ -266,7 +311,6 @@ func (r *Ring) replaceSpaces(tenants map[string]string) {
 			r.forget(uint32(i))
 		}
 	}
-	r.spacesListed = true
 }
 
 // tenantOf returns the tenant of a Namespace: its label, else its own name.

@@ -48,8 +48,8 @@ func namespace(name, tenant string) *metav1.PartialObjectMetadata {
 func ring(t *testing.T, keys ...any) *Ring {
 	t.Helper()
 	r := New(0)
-	must(t, spaceStore{r}.Replace([]any{namespace("prod", "acme"), namespace("dev", "acme"), namespace("lone", "")}, ""))
-	must(t, keyStore{r}.Replace(keys, ""))
+	must(t, spaceStore{ring: r}.Replace([]any{namespace("prod", "acme"), namespace("dev", "acme"), namespace("lone", "")}, ""))
+	must(t, keyStore{ring: r}.Replace(keys, ""))
 	return r
 }
 
@@ -79,9 +79,9 @@ func TestNothingIsSaidBeforeBothListsAreComplete(t *testing.T) {
 		}
 	}
 	unsynced()
-	must(t, keyStore{r}.Replace(nil, ""))
+	must(t, keyStore{ring: r}.Replace(nil, ""))
 	unsynced()
-	must(t, spaceStore{r}.Replace(nil, ""))
+	must(t, spaceStore{ring: r}.Replace(nil, ""))
 	if _, ok, err := r.Lookup(apikey.DigestOf("x")); ok || err != nil || !r.Ready() {
 		t.Fatalf("%v, %v", ok, err)
 	}
@@ -110,7 +110,7 @@ func TestADigestBelongsToTheBestClaim(t *testing.T) {
 	old, young := object("prod", "old", "t", time.Hour, true), object("dev", "young", "t", 0, true)
 	minted := object("lone", "minted", "t", 0, false)
 	r := ring(t, young)
-	s := keyStore{r}
+	s := keyStore{ring: r}
 	must(t, s.Add(old))
 	if got := holder(t, r, "t"); got != "prod/old" {
 		t.Errorf("two imports: %s", got)
@@ -132,11 +132,11 @@ func TestADigestBelongsToTheBestClaim(t *testing.T) {
 
 func TestAnUpdateForgetsTheFormerCredentials(t *testing.T) {
 	r := ring(t, object("prod", "a", "t", 0, false))
-	must(t, keyStore{r}.Update(object("prod", "a", "u", 0, false)))
+	must(t, keyStore{ring: r}.Update(object("prod", "a", "u", 0, false)))
 	if holder(t, r, "t") != "" || holder(t, r, "u") != "prod/a" {
 		t.Error("the old token is still found, or the new one is not")
 	}
-	must(t, keyStore{r}.Replace([]any{object("prod", "b", "v", 0, false)}, ""))
+	must(t, keyStore{ring: r}.Replace([]any{object("prod", "b", "v", 0, false)}, ""))
 	if holder(t, r, "u") != "" || holder(t, r, "v") != "prod/b" {
 		t.Error("a new list does not replace the old one")
 	}
@@ -147,15 +147,15 @@ func TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver(t *testing.T) {
 	if _, _, err := r.Lookup(apikey.DigestOf("t")); !errors.Is(err, authn.ErrUnsynced) {
 		t.Errorf("unknown namespace: %v", err)
 	}
-	must(t, spaceStore{r}.Add(namespace("new", "acme")))
+	must(t, spaceStore{ring: r}.Add(namespace("new", "acme")))
 	if holder(t, r, "t") != "new/a" {
 		t.Error("not found once its namespace is known")
 	}
-	must(t, spaceStore{r}.Delete(namespace("new", "acme")))
+	must(t, spaceStore{ring: r}.Delete(namespace("new", "acme")))
 	if found, ok, err := r.Lookup(apikey.DigestOf("t")); !ok || err != nil || !found.Key.Deleted {
 		t.Errorf("deleted namespace: %+v, %v", found, err)
 	}
-	must(t, keyStore{r}.Delete(object("new", "a", "t", 0, false)))
+	must(t, keyStore{ring: r}.Delete(object("new", "a", "t", 0, false)))
 	if _, ok := r.numbers["new"]; ok {
 		t.Error("a deleted namespace without keys is remembered")
 	}
@@ -163,7 +163,7 @@ func TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver(t *testing.T) {
 
 func TestARelistedNamespaceThatIsGoneEndsItsKeys(t *testing.T) {
 	r := ring(t, object("prod", "a", "t", 0, false))
-	must(t, spaceStore{r}.Replace([]any{namespace("dev", "acme")}, ""))
+	must(t, spaceStore{ring: r}.Replace([]any{namespace("dev", "acme")}, ""))
 	if found, ok, err := r.Lookup(apikey.DigestOf("t")); !ok || err != nil || !found.Key.Deleted {
 		t.Errorf("%+v, %v, %v", found, ok, err)
 	}
@@ -205,9 +205,9 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	}
 	for range 200 {
 		for i := range 50 {
-			must(t, keyStore{r}.Add(object("prod", fmt.Sprint("k", i), fmt.Sprint("t", i), 0, false)))
+			must(t, keyStore{ring: r}.Add(object("prod", fmt.Sprint("k", i), fmt.Sprint("t", i), 0, false)))
 		}
-		must(t, keyStore{r}.Replace(nil, ""))
+		must(t, keyStore{ring: r}.Replace(nil, ""))
 	}
 	close(stop)
 	readers.Wait()
@@ -227,10 +227,10 @@ func TestTheSlabAgreesWithAMap(t *testing.T) {
 		}
 		switch draw.IntN(3) {
 		case 0:
-			must(t, keyStore{r}.Delete(o))
+			must(t, keyStore{ring: r}.Delete(o))
 			delete(want, ns+"/"+name)
 		default:
-			must(t, keyStore{r}.Add(o))
+			must(t, keyStore{ring: r}.Add(o))
 			want[ns+"/"+name] = o
 		}
 		if draw.IntN(500) == 0 {
@@ -238,7 +238,7 @@ func TestTheSlabAgreesWithAMap(t *testing.T) {
 			for _, o := range want {
 				list = append(list, o)
 			}
-			must(t, keyStore{r}.Replace(list, ""))
+			must(t, keyStore{ring: r}.Replace(list, ""))
 		}
 		if step%20 == 0 {
 			agree(t, r, want)
@@ -283,20 +283,20 @@ func TestWhatComesAndGoesLeavesNothingBehind(t *testing.T) {
 	r := ring(t)
 	for i := range 5000 {
 		ns := fmt.Sprint("ns", i)
-		must(t, spaceStore{r}.Add(namespace(ns, "acme")))
+		must(t, spaceStore{ring: r}.Add(namespace(ns, "acme")))
 		o := object(ns, "k", fmt.Sprint("t", i), 0, false)
 		o.Spec.Scopes = []v1alpha1.Scope{v1alpha1.Scope(fmt.Sprint("scope", i))}
 		o.Spec.AllowedCIDRs = []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.0.%d.%d/32", i/250, i%250))}
-		must(t, keyStore{r}.Add(o))
+		must(t, keyStore{ring: r}.Add(o))
 		if found, ok, err := r.Lookup(apikey.DigestOf(fmt.Sprint("t", i))); !ok || err != nil || found.Principal.Scopes != authn.Scopes(fmt.Sprint("scope", i)) || len(found.Key.Networks) != 1 {
 			t.Fatalf("%+v, %v, %v", found, ok, err)
 		}
 		if i%2 == 0 { // either may be seen to go first
-			must(t, keyStore{r}.Delete(o))
-			must(t, spaceStore{r}.Delete(namespace(ns, "acme")))
+			must(t, keyStore{ring: r}.Delete(o))
+			must(t, spaceStore{ring: r}.Delete(namespace(ns, "acme")))
 		} else {
-			must(t, spaceStore{r}.Delete(namespace(ns, "acme")))
-			must(t, keyStore{r}.Delete(o))
+			must(t, spaceStore{ring: r}.Delete(namespace(ns, "acme")))
+			must(t, keyStore{ring: r}.Delete(o))
 		}
 	}
 	if len(r.spaces) > 10 || len(r.slab.scopes.items) > 10 || len(r.slab.networks.items) > 10 || r.slab.keys.high > 10 || len(r.slab.names.chunks) > 64 {
@@ -309,5 +309,36 @@ func TestALookUpDoesNotAllocate(t *testing.T) {
 	d := apikey.DigestOf("t")
 	if n := testing.AllocsPerRun(100, func() { _, _, _ = r.Lookup(d) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestARingOfSomeNamespacesKnowsTheirsAlone(t *testing.T) {
+	r := New(0)
+	r.expect([]string{"prod", "dev"})
+	prod, dev := keyStore{ring: r, namespace: "prod"}, keyStore{ring: r, namespace: "dev"}
+	must(t, prod.Replace([]any{object("prod", "a", "t", 0, false), object("prod", "b", "u", 0, false)}, ""))
+	must(t, dev.Replace([]any{object("dev", "a", "v", 0, false)}, ""))
+	must(t, spaceStore{ring: r, namespace: "prod"}.Replace([]any{namespace("prod", "acme")}, ""))
+	if r.Ready() {
+		t.Fatal("ready before all lists are complete")
+	}
+	must(t, spaceStore{ring: r, namespace: "dev"}.Replace(nil, "")) // not there yet
+	if !r.Ready() {
+		t.Fatal("not ready when all lists are complete")
+	}
+	if got := holder(t, r, "t") + " " + holder(t, r, "u"); got != "prod/a prod/b" {
+		t.Fatalf("got %s", got)
+	}
+	if _, _, err := r.Lookup(apikey.DigestOf("v")); !errors.Is(err, authn.ErrUnsynced) {
+		t.Fatalf("the tenant of dev is not known: %v", err)
+	}
+	must(t, spaceStore{ring: r, namespace: "dev"}.Add(namespace("dev", "")))
+	must(t, prod.Replace([]any{object("prod", "b", "w", 0, false)}, "")) // a list of prod says nothing of dev
+	if got := holder(t, r, "t") + holder(t, r, "u") + " " + holder(t, r, "v") + " " + holder(t, r, "w"); got != " dev/a prod/b" {
+		t.Fatalf("got %s", got)
+	}
+	must(t, spaceStore{ring: r, namespace: "dev"}.Replace(nil, "")) // deleted while nobody watched
+	if got := r.Projects("acme"); len(got) != 1 || len(r.Projects("dev")) != 0 {
+		t.Fatalf("projects %v", got)
 	}
 }

@@ -5,7 +5,9 @@ package keyring
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"iter"
 	"net/netip"
+	"strings"
 	"unsafe"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
@@ -89,6 +91,18 @@ func (s *slab) find(space uint32, name string) ref {
 		k := s.keys.at(r)
 		return k.space == space && s.nameOf(k) == name
 	})
+}
+
+// namesIn yields the names of a Namespace's keys; it looks at all keys.
+func (s *slab) namesIn(space uint32) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range s.keys.length() {
+			k := s.keys.at(ref(i + 1)) //nolint:gosec // an index of records
+			if k.nameLen > 0 && k.space == space && !yield(strings.Clone(s.nameOf(k))) {
+				return
+			}
+		}
+	}
 }
 
 // holder returns the credential with the best claim to a digest, 0 when nobody has it.

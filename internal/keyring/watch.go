@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -25,10 +27,10 @@ import (
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// Watch keeps the ring up to date with the cluster until ctx is done. It returns an error only
-// when no client can be made of the configuration; an API server that is away is retried, and
+// Watch keeps the ring up to date with the cluster, or with the Namespaces that are named, until ctx is done. It returns an
+// error only when no client can be made of the configuration; an API server that is away is retried, and
 // the ring keeps answering from what it knows.
-func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
+func (r *Ring) Watch(ctx context.Context, cfg *rest.Config, namespaces ...string) error {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("register ApiKey: %w", err)
@@ -44,33 +46,52 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("make client for Namespaces: %w", err)
 	}
-	namespaces := spaces.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
-
-	plain := cache.NewListWatchFromClient(client, "apikeys", metav1.NamespaceAll, fields.Everything())
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	r.expect(namespaces)
 	var wg sync.WaitGroup
-	wg.Go(func() { r.beat(ctx, client) })
-	wg.Go(func() {
-		cache.NewReflectorWithOptions(&cache.ListWatch{
-			ListWithContextFunc:  plain.ListWithContext,
-			WatchFuncWithContext: r.contact.watching(watchedKeys, plain.WatchWithContext),
-		}, &v1alpha1.ApiKey{}, keyStore{r}, cache.ReflectorOptions{Name: "apikeys"}).RunWithContext(ctx)
-	})
-	wg.Go(func() {
-		cache.NewReflectorWithOptions(&cache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return namespaces.List(ctx, o)
-			},
-			WatchFuncWithContext: r.contact.watching(watchedSpaces, namespaces.Watch),
-		}, &metav1.PartialObjectMetadata{}, spaceStore{r}, cache.ReflectorOptions{Name: "namespaces"}).RunWithContext(ctx)
-	})
+	wg.Go(func() { r.beat(ctx, client, namespaces) })
+	for _, ns := range namespaces {
+		wg.Go(func() { r.watchKeys(ctx, client, ns) })
+		wg.Go(func() { r.watchSpaces(ctx, spaces.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")), ns) })
+	}
 	wg.Wait()
 	return nil
+}
+
+// watchKeys keeps up with the ApiKeys of a Namespace, or of all.
+func (r *Ring) watchKeys(ctx context.Context, client rest.Interface, namespace string) {
+	what := watchOf(watchedKeys, namespace)
+	plain := cache.NewListWatchFromClient(client, "apikeys", namespace, fields.Everything())
+	cache.NewReflectorWithOptions(&cache.ListWatch{
+		ListWithContextFunc:  plain.ListWithContext,
+		WatchFuncWithContext: r.contact.watching(what, plain.WatchWithContext),
+	}, &v1alpha1.ApiKey{}, keyStore{ring: r, namespace: namespace}, cache.ReflectorOptions{Name: what}).RunWithContext(ctx)
+}
+
+// watchSpaces keeps up with a Namespace, or with all. One is selected by its name, which a role can be bound to.
+func (r *Ring) watchSpaces(ctx context.Context, client metadata.ResourceInterface, namespace string) {
+	what, selected := watchOf(watchedSpaces, namespace), ""
+	if namespace != metav1.NamespaceAll {
+		selected = fields.OneTermEqualSelector(metav1.ObjectNameField, namespace).String()
+	}
+	cache.NewReflectorWithOptions(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.FieldSelector = selected
+			return client.List(ctx, o)
+		},
+		WatchFuncWithContext: r.contact.watching(what, func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.FieldSelector = selected
+			return client.Watch(ctx, o)
+		}),
+	}, &metav1.PartialObjectMetadata{}, spaceStore{ring: r, namespace: namespace}, cache.ReflectorOptions{Name: what}).RunWithContext(ctx)
 }
 
 // Load takes whole lists in place of watching: ApiKeys, and tenants by Namespace. It is for tools
 // without a cluster, like hack/bench.
 func (r *Ring) Load(keys iter.Seq[*v1alpha1.ApiKey], tenants map[string]string) {
-	r.replaceSpaces(tenants)
+	r.replaceSpaces(tenants, metav1.NamespaceAll)
 	r.replace(func(yield func(record) bool) {
 		for o := range keys {
 			if !yield(read(o)) {
@@ -78,18 +99,27 @@ func (r *Ring) Load(keys iter.Seq[*v1alpha1.ApiKey], tenants map[string]string) 
 			}
 		}
 	})
+	r.expect(nil)
 }
 
 const watchedKeys, watchedSpaces = "apikeys", "namespaces"
 
+// watchOf names a watch.
+func watchOf(what, namespace string) string { return strings.TrimSuffix(what+"/"+namespace, "/") }
+
 // keyStore is a reflector's store of ApiKeys that keeps records and forgets the objects.
-type keyStore struct{ ring *Ring }
+type keyStore struct {
+	ring      *Ring
+	namespace string // empty: of all
+}
 
 func (s keyStore) Add(obj any) error {
 	o, ok := obj.(*v1alpha1.ApiKey)
 	if !ok {
 		return fmt.Errorf("store ApiKey: got %T", obj)
 	}
+	s.ring.writing.Lock()
+	defer s.ring.writing.Unlock()
 	s.ring.put(read(o))
 	return nil
 }
@@ -101,6 +131,8 @@ func (s keyStore) Delete(obj any) error {
 	if !ok {
 		return fmt.Errorf("delete ApiKey: got %T", obj)
 	}
+	s.ring.writing.Lock()
+	defer s.ring.writing.Unlock()
 	s.ring.remove(o.Namespace, o.Name)
 	return nil
 }
@@ -111,21 +143,31 @@ func (s keyStore) Replace(list []any, _ string) error {
 			return fmt.Errorf("list ApiKeys: got %T", obj)
 		}
 	}
-	s.ring.replace(func(yield func(record) bool) {
+	records := func(yield func(record) bool) {
 		for _, obj := range list {
 			if o, ok := obj.(*v1alpha1.ApiKey); ok && !yield(read(o)) {
 				return
 			}
 		}
-	})
-	s.ring.contact.caughtUp(watchedKeys)
+	}
+	s.ring.writing.Lock()
+	defer s.ring.writing.Unlock()
+	if s.namespace == metav1.NamespaceAll {
+		s.ring.replace(records)
+	} else {
+		s.ring.replaceIn(s.namespace, records)
+	}
+	s.ring.listed(watchOf(watchedKeys, s.namespace))
 	return nil
 }
 
 func (keyStore) Resync() error { return nil }
 
 // spaceStore is a reflector's store of Namespaces that keeps their tenants.
-type spaceStore struct{ ring *Ring }
+type spaceStore struct {
+	ring      *Ring
+	namespace string // empty: all
+}
 
 func (s spaceStore) Add(obj any) error { return s.put(obj, false) }
 
@@ -151,8 +193,8 @@ func (s spaceStore) Replace(list []any, _ string) error {
 		}
 		tenants[o.Name] = tenantOf(o)
 	}
-	s.ring.replaceSpaces(tenants)
-	s.ring.contact.caughtUp(watchedSpaces)
+	s.ring.replaceSpaces(tenants, s.namespace)
+	s.ring.listed(watchOf(watchedSpaces, s.namespace))
 	return nil
 }
 
