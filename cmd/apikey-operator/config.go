@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,10 +202,7 @@ func (c *ServerConfig) validate() error {
 	if p := c.TokenReview.UsernamePrefix; p != "" && p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
 		return errors.New("tokenReview.usernamePrefix: must not lead to names of system:, which Kubernetes keeps for itself")
 	}
-	if err := validateNamespaces(c.WatchNamespaces); err != nil {
-		return err
-	}
-	return c.readProxies()
+	return cmp.Or(validateNamespaces(c.WatchNamespaces), c.readProxies())
 }
 
 // validateNamespaces returns the first name that no Namespace can have, or that is there twice.

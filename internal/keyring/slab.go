@@ -97,7 +97,7 @@ func (s *slab) find(space uint32, name string) ref {
 func (s *slab) namesIn(space uint32) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range s.keys.length() {
-			k := s.keys.at(ref(i + 1)) //nolint:gosec // an index of records
+			k := s.keys.at(ref(i + 1))
 			if k.nameLen > 0 && k.space == space && !yield(strings.Clone(s.nameOf(k))) {
 				return
 			}
