@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,12 +14,15 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/kaana/apikey-operator/internal/admission"
+	"github.com/kaana/apikey-operator/internal/bootstrap"
 )
 
 // podNamespace is where a Pod finds the name of its Namespace.
@@ -68,16 +72,57 @@ func admissionCertificate(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logg
 		}
 		return files, files.GetCertificate, nil
 	}
-	if a.Namespace == "" {
-		own, err := os.ReadFile(podNamespace)
-		if err != nil {
-			return nil, nil, errors.New("configuration: admission.namespace: required outside a cluster; or give admission.tls, or turn admission off by listen: \"0\"")
-		}
-		a.Namespace = strings.TrimSpace(string(own))
+	own, err := ownNamespace(cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w; or give admission.tls, or turn admission off by listen: \"0\"", err)
 	}
 	if a.Host == "" {
-		a.Host = "apikey-operator-admission." + a.Namespace + ".svc"
+		a.Host = "apikey-operator-admission." + own + ".svc"
 	}
-	own := &admission.Certificates{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: a.Namespace, Host: a.Host, Log: log}
-	return own, own.Get, nil
+	trust := &admission.Trust{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	made := &bootstrap.Certificate{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secret: client.ObjectKey{Namespace: own, Name: admission.CertificateSecret},
+		Hosts: []string{a.Host}, Trust: trust.CA, Log: log}
+	return made, made.Get, nil
+}
+
+// addServerSecrets adds, in the background, whoever makes what the server mounts.
+func addServerSecrets(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) error {
+	s := cfg.Server
+	if s.CertificateSecret == "" && s.SessionKeySecret == "" {
+		return nil
+	}
+	own, err := ownNamespace(cfg)
+	if err != nil {
+		return err
+	}
+	for i, host := range s.Hosts {
+		if problems := validation.IsDNS1123Subdomain(host); len(problems) > 0 {
+			return fmt.Errorf("configuration: server.hosts[%d]: %q is not a DNS name", i, host)
+		}
+	}
+	if s.CertificateSecret != "" {
+		if err := mgr.Add(&bootstrap.Certificate{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
+			Secret: client.ObjectKey{Namespace: own, Name: s.CertificateSecret}, Hosts: append([]string{"apikey-operator-server." + own + ".svc"}, s.Hosts...)}); err != nil {
+			return fmt.Errorf("set up the server's certificate: %w", err)
+		}
+	}
+	if s.SessionKeySecret != "" {
+		if err := mgr.Add(&bootstrap.SessionKey{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
+			Secret: client.ObjectKey{Namespace: own, Name: s.SessionKeySecret}, Entropy: rand.Reader}); err != nil {
+			return fmt.Errorf("set up the session key: %w", err)
+		}
+	}
+	return nil
+}
+
+// ownNamespace returns the Namespace that the operator keeps its own Secrets in.
+func ownNamespace(cfg ControllerConfig) (string, error) {
+	if cfg.Admission.Namespace != "" {
+		return cfg.Admission.Namespace, nil
+	}
+	own, err := os.ReadFile(podNamespace)
+	if err != nil {
+		return "", errors.New("configuration: admission.namespace: required outside a cluster")
+	}
+	return strings.TrimSpace(string(own)), nil
 }

@@ -49,13 +49,24 @@ type ControllerConfig struct {
 		// Host is the DNS name that the API server calls it by. Default
 		// "apikey-operator-admission.<namespace>.svc".
 		Host string `json:"host"`
-		// Namespace of the Secret with its certificate. Default: the Pod's own; required outside a
-		// cluster, unless TLS is given.
+		// Namespace of the Secret with its certificate, and of those of server. Default: the Pod's own; required
+		// outside a cluster, unless TLS is given.
 		Namespace string `json:"namespace"`
 		// TLS names the PEM files of a certificate that somebody else keeps, like cert-manager.
 		// Without it the controller makes one and tells the API server to trust it.
 		TLS Files `json:"tls"`
 	} `json:"admission"`
+	// Server is what the controller makes for the server, which cannot read a Secret through the API and mounts it.
+	Server struct {
+		// CertificateSecret is the Secret, of type kubernetes.io/tls, that a certificate of a CA of its own is kept in
+		// (ca.crt), and renewed. Default none: somebody else makes one.
+		CertificateSecret string `json:"certificateSecret"`
+		// Hosts are DNS names of the certificate, besides apikey-operator-server.<namespace>.svc.
+		Hosts []string `json:"hosts"`
+		// SessionKeySecret is the Secret that a key for pages.sessionKeyFile is kept in, under session-key.
+		// Default none.
+		SessionKeySecret string `json:"sessionKeySecret"`
+	} `json:"server"`
 	// LeaderElection lets one of several replicas work and the others wait.
 	LeaderElection struct {
 		// Enabled turns it on. Default true.

@@ -52,14 +52,15 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 		Client:  mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
 		Format: format, Entropy: rand.Reader, Now: time.Now, Started: time.Now(), RequirePolicies: cfg.RequirePolicies,
 	}
-	if err := r.SetupWithManager(ctx, mgr, cfg.Workers); err != nil {
-		return err
-	}
-	if err := addAdmission(mgr, cfg, log); err != nil {
-		return err
-	}
-	if err := addProbes(mgr); err != nil {
-		return err
+	for _, add := range []func() error{
+		func() error { return r.SetupWithManager(ctx, mgr, cfg.Workers) },
+		func() error { return addAdmission(mgr, cfg, log) },
+		func() error { return addServerSecrets(mgr, cfg, log) },
+		func() error { return addProbes(mgr) },
+	} {
+		if err := add(); err != nil {
+			return err
+		}
 	}
 	log.Info("controller starts", "version", version(), "workers", cfg.Workers)
 	if err := mgr.Start(ctx); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // likewise no certificates of authorities, which issuers' are verified by
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -76,8 +77,14 @@ func logger() *slog.Logger {
 	return log
 }
 
-// version is what the Go toolchain stamped into the binary.
+// release is set by the linker (-X main.release=v0.1.0).
+var release string //nolint:gochecknoglobals // the linker sets nothing else
+
+// version is what the linker was told, or what the Go toolchain stamped into the binary.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		return info.Main.Version
 	}

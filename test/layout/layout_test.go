@@ -16,7 +16,7 @@ const module = "github.com/kaana/apikey-operator/"
 var floors = [][]string{
 	{"api/v1alpha1", "internal/apikey"},
 	{"internal/apikey/kube", "internal/authn", "internal/activity"},
-	{"internal/keyring", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/keys", "internal/login"},
+	{"internal/keyring", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/keys", "internal/login", "internal/bootstrap"},
 	{"internal/server"},
 	{"cmd/apikey-operator"},
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,resourceNames=apikey-operator,verbs=get;update
+
+const (
+	// CertificateSecret is the Secret that the webhook's certificate and its CA are kept in.
+	CertificateSecret = "apikey-operator-admission-tls"
+
+	// configurations is the name of both webhook configurations.
+	configurations = "apikey-operator"
+)
+
+// Trust tells the API server which CA to trust when it calls the webhook.
+type Trust struct {
+	Client client.Writer
+	Live   client.Reader
+}
+
+// CA puts certificates in PEM into the webhook configurations.
+func (c *Trust) CA(ctx context.Context, ca []byte) error {
+	var mutating admissionv1.MutatingWebhookConfiguration
+	if err := c.inject(ctx, &mutating, func() (changed bool) {
+		for i := range mutating.Webhooks {
+			changed = put(&mutating.Webhooks[i].ClientConfig, ca) || changed
+		}
+		return changed
+	}); err != nil {
+		return err
+	}
+	var validating admissionv1.ValidatingWebhookConfiguration
+	return c.inject(ctx, &validating, func() (changed bool) {
+		for i := range validating.Webhooks {
+			changed = put(&validating.Webhooks[i].ClientConfig, ca) || changed
+		}
+		return changed
+	})
+}
+
+func put(c *admissionv1.WebhookClientConfig, ca []byte) bool {
+	if bytes.Equal(c.CABundle, ca) {
+		return false
+	}
+	c.CABundle = ca
+	return true
+}
+
+func (c *Trust) inject(ctx context.Context, o client.Object, change func() bool) error {
+	if err := c.Live.Get(ctx, client.ObjectKey{Name: configurations}, o); err != nil {
+		return fmt.Errorf("get %T %s: %w", o, configurations, err)
+	}
+	if !change() {
+		return nil
+	}
+	if err := c.Client.Update(ctx, o); err != nil {
+		return fmt.Errorf("write %T %s: %w", o, configurations, err)
+	}
+	return nil
+}
