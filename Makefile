@@ -57,7 +57,7 @@ $(CADDY): hack/proxies/go.mod hack/proxies/go.sum
 ##@ Check
 
 .PHONY: test
-test: controlplane build proxies ## Run all tests with the race detector, on a real API server.
+test: controlplane build proxies tools-chart ## Run all tests with the race detector, on a real API server.
 	@hack/deps
 	@KAANA_BIN=$(BIN) go test -race -timeout 20m ./...
 
@@ -90,17 +90,18 @@ fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews, checks
 	@go test ./internal/login -run '^$$' -fuzz FuzzLocal -fuzztime 60s
 
 .PHONY: verify
-verify: controlplane tools ## Check generated files, format, vet, lint and manifests.
+verify: controlplane tools tools-chart ## Check generated files, format, vet, lint and manifests.
 	@hack/verify
 
 ##@ Change
 
 .PHONY: generate
-generate: tools ## Generate deep copies, CRD, RBAC and docs/openapi.yaml from the code.
+generate: tools tools-chart ## Generate deep copies, CRD, RBAC, docs/openapi.yaml and what the chart takes of config/.
 	@controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller paths=./internal/admission output:rbac:dir=config/rbac/controller
 	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring paths=./internal/keys output:rbac:dir=config/rbac/server
+	@hack/chart/generate
 	@go run ./hack/openapi > docs/openapi.yaml.part && mv docs/openapi.yaml.part docs/openapi.yaml
 
 .PHONY: lint
@@ -113,6 +114,18 @@ tools: $(TOOLS)/.built ## Build the tools pinned in hack/tools (once).
 $(TOOLS)/.built: hack/tools/go.mod hack/tools/go.sum
 	@echo "Building controller-gen and golangci-lint into bin/tools: about 4 minutes the first time, seconds when Go's cache is warm."
 	@cd hack/tools && GOBIN=$(TOOLS) go install tool && touch $@
+
+.PHONY: tools-chart
+tools-chart: $(TOOLS)/.chart $(BIN)/schemas/.made ## Build Helm and what checks the chart, and the schemas of Kubernetes 1.33 to 1.37 (once).
+
+$(TOOLS)/.chart: hack/chart/go.mod hack/chart/go.sum
+	@echo "Building Helm, kubeconform and kube-score into bin/tools: about 2 minutes the first time, seconds when Go's cache is warm."
+	@cd hack/chart && CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath -ldflags '-s -w' tool
+	@cd / && CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath -ldflags '-s -w' github.com/zegl/kube-score/cmd/kube-score@v1.20.0 # its libraries are older than Helm's
+	@touch $@
+
+$(BIN)/schemas/.made: hack/schemas/main.go config/crd/bases/auth.kaana.com_apikeys.yaml
+	@go run ./hack/schemas $(BIN)/schemas && touch $@
 
 .PHONY: clean
 clean: ## Remove bin/.

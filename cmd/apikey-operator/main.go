@@ -65,7 +65,8 @@ func command() *cobra.Command {
 				}
 				return runServer(cmd.Context(), cfg, configFile, kubeconfig, logger())
 			},
-		})
+		},
+		checkCommand())
 	return root
 }
 
