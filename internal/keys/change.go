@@ -26,9 +26,9 @@ const (
 	maxCredentials = 4 // in spec.digests
 )
 
-// suspendedBy is the annotation of a key that names the account which suspended it here. Whoever is not an admin
+// SuspendedByAnnotation is the annotation of a key that names the account which suspended it here. Whoever is not an admin
 // resumes only what they have suspended themselves: not what an admin, or kubectl, has.
-const suspendedBy = "auth.kaana.com/suspended-by"
+const SuspendedByAnnotation = "auth.kaana.com/suspended-by"
 
 // Change changes a key that its author may see, as change says, which may be asked again. With a version
 // the key must still be that one. It may not exceed its author afterwards.
@@ -37,10 +37,10 @@ func (d *Desk) Change(ctx context.Context, author authn.Principal, project, name
 		was := o.Spec.State
 		change(&o.Spec)
 		if was == v1alpha1.KeySuspended && o.Spec.State == v1alpha1.KeyActive {
-			if author.Role < authn.Admin && o.Annotations[suspendedBy] != author.ID() {
+			if author.Role < authn.Admin && o.Annotations[SuspendedByAnnotation] != author.ID() {
 				return &Problem{Kind: Forbidden, Message: "Somebody else has suspended this key: ask an admin to resume it"}
 			}
-			delete(o.Annotations, suspendedBy)
+			delete(o.Annotations, SuspendedByAnnotation)
 		}
 		return d.within(ctx, author, o)
 	})
@@ -85,7 +85,7 @@ func (d *Desk) stop(ctx context.Context, author authn.Principal, project, name s
 	}
 	patch := map[string]any{"spec": map[string]any{"state": state, "stateReason": reason}}
 	if state == v1alpha1.KeySuspended && o.Spec.State != v1alpha1.KeySuspended {
-		patch["metadata"] = map[string]any{"annotations": map[string]string{suspendedBy: author.ID()}}
+		patch["metadata"] = map[string]any{"annotations": map[string]string{SuspendedByAnnotation: author.ID()}}
 	}
 	text, err := json.Marshal(patch)
 	if err != nil {

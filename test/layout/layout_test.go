@@ -18,7 +18,7 @@ var floors = [][]string{
 	{"internal/apikey/kube", "internal/authn", "internal/activity"},
 	{"internal/keyring", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/keys", "internal/login", "internal/bootstrap"},
 	{"internal/server"},
-	{"cmd/apikey-operator"},
+	{"cmd/apikey-operator", "cmd/kubectl-apikey"},
 }
 
 func list(t *testing.T, args ...string) []string {

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+)
+
+// row is one token to import. It has no plaintext.
+type row struct {
+	line   int
+	digest apikey.Digest
+
+	name, hint, description, role string
+	scopes                        []string
+	owner                         *v1alpha1.Owner
+	expires                       *metav1.Time
+}
+
+// shape says what the lines of the input are.
+type shape struct {
+	digests, tokens bool
+	role, lead      string
+}
+
+const (
+	nameDigits = 20 // of a digest: 80 bits, so that no two of a million are of one name
+	hintDigits = 4
+	minHinted  = 20 // characters of a token, of which four may be shown
+)
+
+var columns = []string{"token", "sha256", "name", "description", "role", "scopes", "owner", "ownerID", "expiresAt", "hint"}
+
+// read reads all rows, and counts the lines that repeat an earlier one. A problem says which line is wrong, and never
+// what is in it: it may be a token.
+func (s shape) read(in io.Reader, format apikey.Format) (rows []row, repeats int, problems []error) {
+	if s.digests && s.tokens {
+		return nil, 0, []error{errors.New("give --digests or --tokens, not both")}
+	}
+	lines := s.csv
+	if s.digests || s.tokens {
+		lines = s.plain
+	}
+	seen, names := map[apikey.Digest]bool{}, map[string]int{}
+	err := lines(in, func(line int, fields map[string]string) {
+		r, err := s.row(line, fields, format)
+		switch {
+		case err != nil:
+			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
+		case seen[r.digest]:
+			repeats++
+		case names[r.name] > 0:
+			problems = append(problems, fmt.Errorf("line %d: its name is that of line %d", line, names[r.name]))
+		default:
+			seen[r.digest], names[r.name] = true, line
+			rows = append(rows, r)
+		}
+	})
+	if err != nil {
+		problems = append(problems, err)
+	}
+	return rows, repeats, problems
+}
+
+// plain yields lines of one value. Empty ones and those that start with # are skipped.
+func (s shape) plain(in io.Reader, yield func(int, map[string]string)) error {
+	column := "token"
+	if s.digests {
+		column = "sha256"
+	}
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(nil, 2*apikey.MaxTokenBytes)
+	line := 0
+	for scanner.Scan() {
+		line++
+		if text := strings.TrimSpace(scanner.Text()); text != "" && !strings.HasPrefix(text, "#") {
+			yield(line, map[string]string{column: text})
+		}
+	}
+	if errors.Is(scanner.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("line %d: longer than a token can be, which is %d bytes", line+1, apikey.MaxTokenBytes)
+	}
+	return scanner.Err() //nolint:wrapcheck // of standard input
+}
+
+// csv yields the rows of a table whose first line names its columns (RFC 4180).
+func (s shape) csv(in io.Reader, yield func(int, map[string]string)) error {
+	reader := csv.NewReader(in)
+	head, err := reader.Read()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil || !slices.Contains(head, "token") && !slices.Contains(head, "sha256") {
+		return errors.New("say what the lines are: --digests, --tokens, or CSV whose first line names a column token or sha256")
+	}
+	for _, name := range head {
+		if !slices.Contains(columns, name) {
+			return fmt.Errorf("line 1: no column is named %q; there are %s", name, strings.Join(columns, ", "))
+		}
+	}
+	for {
+		fields, err := reader.Read()
+		if err != nil {
+			return ended(err)
+		}
+		line, _ := reader.FieldPos(0)
+		values := map[string]string{}
+		for i, v := range fields {
+			values[head[i]] = strings.TrimSpace(v)
+		}
+		yield(line, values)
+	}
+}
+
+// ended returns why a table ended, if not at its end.
+func ended(err error) error {
+	var wrong *csv.ParseError
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.As(err, &wrong): // whose own text may show the line
+		return fmt.Errorf("line %d: %w", wrong.Line, wrong.Err)
+	}
+	return err
+}
+
+func (s shape) row(line int, f map[string]string, format apikey.Format) (row, error) {
+	r := row{line: line, name: f["name"], hint: f["hint"], description: f["description"], role: f["role"], scopes: strings.Fields(f["scopes"])}
+	var err error
+	if r.digest, r.hint, err = digestIn(f, format); err != nil {
+		return row{}, err
+	}
+	if r.name == "" {
+		r.name = s.lead + r.digest.String()[:nameDigits]
+	}
+	if len(validation.IsDNS1123Subdomain(r.name)) > 0 {
+		return row{}, errors.New("its name is not one of lower-case letters, digits, dashes and dots")
+	}
+	if r.role == "" {
+		r.role = s.role
+	}
+	if (f["owner"] == "") != (f["ownerID"] == "") {
+		return row{}, errors.New("give owner and ownerID, or neither")
+	}
+	if f["owner"] != "" {
+		r.owner = &v1alpha1.Owner{ID: f["ownerID"], Username: f["owner"]}
+	}
+	if f["expiresAt"] != "" {
+		at, err := time.Parse(time.RFC3339, f["expiresAt"])
+		if err != nil {
+			return row{}, errors.New("expiresAt: want an instant like 2027-01-01T00:00:00Z")
+		}
+		r.expires = &metav1.Time{Time: at}
+	}
+	return r, nil
+}
+
+// digestIn returns the digest of a line, and a hint to recognise the token by.
+func digestIn(f map[string]string, format apikey.Format) (apikey.Digest, string, error) {
+	hint := f["hint"]
+	if f["sha256"] != "" {
+		d, err := apikey.ParseDigest(f["sha256"])
+		if err != nil {
+			return d, "", errors.New("want 64 lower-case hexadecimal digits of SHA-256")
+		}
+		return d, hint, nil
+	}
+	token := f["token"]
+	d, ok := format.Digest(token)
+	switch {
+	case token == "":
+		return d, "", errors.New("there is neither token nor sha256")
+	case !ok:
+		return d, "", errors.New("it starts like a token of this installation but is not whole, or is longer than 8 KiB")
+	}
+	if hint == "" && len(token) >= minHinted {
+		hint = "…" + token[len(token)-hintDigits:]
+	}
+	return d, hint, nil
+}
+
+// manifest returns the ApiKey of a row.
+func (r row) manifest(namespace string) *v1alpha1.ApiKey {
+	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: r.name}}
+	o.Spec = v1alpha1.ApiKeySpec{State: v1alpha1.KeyActive, Description: r.description, Role: v1alpha1.Role(r.role), Owner: r.owner, ExpiresAt: r.expires,
+		Digests: []v1alpha1.Digest{{SHA256: r.digest.String(), Hint: r.hint}}}
+	for _, scope := range r.scopes {
+		o.Spec.Scopes = append(o.Spec.Scopes, v1alpha1.Scope(scope))
+	}
+	return o
+}
