@@ -66,25 +66,12 @@ twice: after an interruption run the same command again. Only random tokens are 
 }
 
 func (c *cli) takeOver(ctx context.Context, in imported) error {
-	switch {
-	case in.atOnce < 1 || in.atOnce > maxAtOnce:
-		return exit{exitUsage, fmt.Errorf("--concurrency=%d: want 1 to %d", in.atOnce, maxAtOnce)}
-	case in.dryRun != "none" && in.dryRun != "client" && in.dryRun != "server":
-		return exit{exitUsage, fmt.Errorf("--dry-run=%s: want none, client or server", in.dryRun)}
+	if err := in.check(); err != nil {
+		return exit{exitUsage, err}
 	}
-	rows, repeats, problems := in.read(c.In, c.format)
-	if len(problems) == 1 {
-		return exit{exitUsage, fmt.Errorf("%w; nothing was imported", problems[0])}
-	}
-	if len(problems) > 0 {
-		c.complain(problems)
-		return exit{exitUsage, fmt.Errorf("%d lines of the input are wrong; nothing was imported", len(problems))}
-	}
-	if len(rows) == 0 {
-		return exit{exitUsage, errors.New("standard input is empty: give digests, tokens or CSV")}
-	}
-	if repeats > 0 {
-		c.say("%d lines repeat an earlier one and are skipped.", repeats)
+	rows, err := c.rows(in)
+	if err != nil {
+		return exit{exitUsage, err}
 	}
 	if in.dryRun == "client" {
 		c.say("%d ApiKeys would be made; the cluster was not asked.", len(rows))
@@ -95,6 +82,35 @@ func (c *cli) takeOver(ctx context.Context, in imported) error {
 		return err
 	}
 	return c.importRows(ctx, k8s, namespace, rows, in)
+}
+
+// check refuses flags that cannot be.
+func (in imported) check() error {
+	if in.atOnce < 1 || in.atOnce > maxAtOnce {
+		return fmt.Errorf("--concurrency=%d: want 1 to %d", in.atOnce, maxAtOnce)
+	}
+	if in.dryRun != "none" && in.dryRun != "client" && in.dryRun != "server" {
+		return fmt.Errorf("--dry-run=%s: want none, client or server", in.dryRun)
+	}
+	return nil
+}
+
+// rows reads the whole input, which must all be right.
+func (c *cli) rows(in imported) ([]row, error) {
+	rows, repeats, problems := in.read(c.In, c.format)
+	switch {
+	case len(problems) == 1:
+		return nil, fmt.Errorf("%w; nothing was imported", problems[0])
+	case len(problems) > 1:
+		c.complain(problems)
+		return nil, fmt.Errorf("%d lines of the input are wrong; nothing was imported", len(problems))
+	case len(rows) == 0:
+		return nil, errors.New("standard input is empty: give digests, tokens or CSV")
+	}
+	if repeats > 0 {
+		c.say("%d lines repeat an earlier one and are skipped.", repeats)
+	}
+	return rows, nil
 }
 
 // importRows makes what is not there yet.
