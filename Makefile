@@ -26,6 +26,14 @@ run: controlplane build ## Start a control plane, the operator and samples; Ctrl
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/run-local ./hack/run
 	@exec $(BIN)/run-local -bin $(BIN) -port "$(or $(PORT),0)"
 
+.PHONY: node
+node: controlplane build tools-chart ## Start a real Kubernetes node, without Docker, with the chart installed; Pods run. Root, Linux, cgroup v1.
+	@hack/node/try
+
+.PHONY: node-down
+node-down: ## End what make node has started.
+	@hack/node/node down
+
 .PHONY: token
 token: ## Print a JWT of the local issuer that `make run` started: make -s token USER=admin|member|globex.
 	@[ ! -f $(BIN)/run/env ] || . $(BIN)/run/env; go run ./hack/token "$(USER)"
@@ -64,6 +72,10 @@ test: controlplane build proxies tools-chart ## Run all tests with the race dete
 .PHONY: test-soak
 test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60), none refused; then DRAIN overdue ones (10000).
 	@KEYS=$(KEYS) FOR=$(FOR) DRAIN=$(DRAIN) go test -tags soak -count=1 -timeout 30m -v ./test/soak
+
+.PHONY: e2e
+e2e: controlplane build tools-chart ## Install the image with Helm on a real Kubernetes node, without Docker, and use it from Pods. Root, Linux, cgroup v1.
+	@hack/e2e
 
 .PHONY: test-faults-pairs
 test-faults-pairs: controlplane ## Let two API calls of a key's life fail, PAIRS times (1000), drawn from SEED.
