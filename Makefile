@@ -108,13 +108,14 @@ verify: controlplane tools tools-chart ## Check generated files, format, vet, li
 ##@ Change
 
 .PHONY: generate
-generate: tools tools-chart ## Generate deep copies, CRD, RBAC, docs/openapi.yaml and what the chart takes of config/.
+generate: tools tools-chart ## Generate deep copies, CRD, RBAC, docs/{openapi.yaml,fields.md,chart.md} and what the chart takes of config/.
 	@controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller paths=./internal/admission output:rbac:dir=config/rbac/controller
 	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring paths=./internal/keys output:rbac:dir=config/rbac/server
 	@hack/chart/generate
 	@go run ./hack/openapi > docs/openapi.yaml.part && mv docs/openapi.yaml.part docs/openapi.yaml
+	@go run ./hack/fields
 
 .PHONY: lint
 lint: tools ## Run golangci-lint.
