@@ -226,7 +226,7 @@ func TestEveryMetricThatIsSpokenOfExists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metric := regexp.MustCompile(`\bapikey_[a-z_]+[a-z]\b`)
+	metric := regexp.MustCompile(`\bapikey_[a-z_]+[a-z]\b(\.go)?`)
 	read := func(pattern string) (found []string) {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(files) == 0 {
@@ -239,7 +239,7 @@ func TestEveryMetricThatIsSpokenOfExists(t *testing.T) {
 			}
 			found = append(found, metric.FindAllString(string(text), -1)...)
 		}
-		return found
+		return slices.DeleteFunc(found, func(name string) bool { return strings.HasSuffix(name, ".go") }) // a file's name
 	}
 	counted := slices.Concat(read("internal/*/*.go"), read("internal/*/*/*.go"))
 	for _, pattern := range []string{"config/grafana/*.json", "config/prometheus/*.yaml", "docs/*.md"} {
