@@ -19,10 +19,12 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
 )
 
@@ -123,6 +125,10 @@ type ServerConfig struct {
 		ClientID string `json:"clientID"`
 		// ClientSecretFile holds the application's secret; none: a public client.
 		ClientSecretFile string `json:"clientSecretFile"`
+		// Scopes are asked for at sign-in, besides openid, profile, email and offline_access. An issuer that puts the
+		// scopes of a sign-in into access tokens, as Auth0 does, limits people to them. Default what the pages do:
+		// projects:read, keys:read, keys:write and activity:read.
+		Scopes []string `json:"scopes"`
 		// URL is that of this server as people reach it, without a path.
 		URL string `json:"url"`
 		// SessionKeyFile holds 32 random bytes that seal cookies, the same for all replicas.
@@ -150,6 +156,7 @@ func defaultController() ControllerConfig {
 func defaultServer() ServerConfig {
 	cfg := ServerConfig{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443", Metrics: ":8080", ExtAuthz: ":9001"}
 	cfg.TokenReview.UsernamePrefix = "kaana:" // apart from the cluster's other users
+	cfg.Pages.Scopes = []string{authn.ReadProjects.Scope, authn.ReadKeys.Scope, authn.WriteKeys.Scope, authn.ReadActivity.Scope}
 	cfg.Activity.Database = "/var/lib/apikey-operator/activity.db"
 	cfg.Activity.Retention.Duration = 90 * 24 * time.Hour
 	return cfg
@@ -164,11 +171,21 @@ func load(file string, into any) error {
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
-	if err := yaml.UnmarshalStrict(text, into); err != nil {
-		reason := strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: ")
+	if err := decode(text, into); err != nil {
+		reason := strings.TrimPrefix(err.Error(), "json: ")
 		return fmt.Errorf("configuration %s: %s%s", file, lineOfReason(text, reason), reason)
 	}
 	return nil
+}
+
+// decode reads YAML, in which names have the letter case that they are documented in.
+func decode(text []byte, into any) error {
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says which file
+	}
+	wrong, err := json.UnmarshalStrict(raw, into)
+	return cmp.Or(err, errors.Join(wrong[:min(1, len(wrong))]...))
 }
 
 // validate returns the first thing wrong with the configuration.

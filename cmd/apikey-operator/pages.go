@@ -39,7 +39,7 @@ func newLogin(cfg ServerConfig) (*login.Door, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	door, err := login.New(login.Config{Issuer: issuer.Issuer.URL, ClientID: p.ClientID, ClientSecret: string(bytes.TrimSpace(secret)), Audience: issuer.Issuer.Audiences[0],
+	door, err := login.New(login.Config{Issuer: issuer.Issuer.URL, ClientID: p.ClientID, ClientSecret: string(bytes.TrimSpace(secret)), Audience: issuer.Issuer.Audiences[0], Scopes: p.Scopes,
 		URL: p.URL, Key: key, Client: client}, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: pages.sessionKeyFile: %w", err)

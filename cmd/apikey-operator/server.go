@@ -131,7 +131,9 @@ func openActivity(ctx context.Context, cfg ServerConfig, log *slog.Logger) (*act
 		return nil, nil //nolint:nilnil // nobody does
 	}
 	store, err := activity.Open(ctx, database)
-	if err != nil {
+	if errors.Is(err, activity.ErrAway) { // verdicts do not wait for it
+		log.ErrorContext(ctx, "activity is kept in memory until its database answers", "error", err)
+	} else if err != nil {
 		return nil, fmt.Errorf("configuration: activity.database: %w; give a file in a folder that exists, postgres://…, or off", err)
 	}
 	return activity.NewKeeper(server.NewRecorder(), store, cfg.Activity.Retention.Duration, log), nil

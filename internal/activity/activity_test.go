@@ -8,7 +8,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -322,4 +324,60 @@ func TestWhatWasFlushedSurvivesAKill(t *testing.T) {
 	if got, err := s.Key(t.Context(), key(1).uid(), today(time.Hour)); err != nil || got.Accepted != 42 {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+func TestADatabaseThatIsAwayAtTheStartIsUsedWhenItComes(t *testing.T) {
+	server := postgres.Start(t)
+	at, err := url.Parse(server.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, host := closed.Addr().String(), at.Host
+	_ = closed.Close()
+	at.Host = address
+	s, err := Open(t.Context(), at.String())
+	if !errors.Is(err, ErrAway) || s == nil {
+		t.Fatalf("want a store and ErrAway, got %v, %v", s, err)
+	}
+	defer func() { _ = s.Close() }()
+	rows := []Row{row(1, now, 1)}
+	if err := s.Write(t.Context(), rows); err == nil {
+		t.Fatal("a write succeeds while the database is away")
+	}
+	forward(t, address, host)
+	if err := s.Write(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), "postgres://%zz"); err == nil || errors.Is(err, ErrAway) {
+		t.Errorf("what is no URL is no database that is away: %v", err)
+	}
+}
+
+// forward passes connections on, until the test ends.
+func forward(t *testing.T, from, to string) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
+			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+		}
+	}()
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver pgx
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // driver sqlite
@@ -31,10 +32,10 @@ const (
 	maxOpen     = 8   // connections to PostgreSQL
 	minuteSpan  = 60
 	hourSpan    = 3600
-	minutesKept = 48 * time.Hour // then they are added up to hours
-	maxKnown    = 100_000        // keys, and networks and credentials of keys, that are remembered
-	lastStep    = 60             // seconds that the last use of a network or credential may lag
-	openTimeout = 30 * time.Second
+	minutesKept = 48 * time.Hour  // then they are added up to hours
+	maxKnown    = 100_000         // keys, and networks and credentials of keys, that are remembered
+	lastStep    = 60              // seconds that the last use of a network or credential may lag
+	openTimeout = 5 * time.Second // then verdicts begin without it
 )
 
 // Store keeps activity in a database: SQLite, or PostgreSQL and what speaks its protocol. It is safe for
@@ -42,6 +43,7 @@ const (
 type Store struct {
 	db       *sql.DB
 	postgres bool
+	updated  bool               // its tables are; only the writer uses it
 	ids      map[[16]byte]known // of keys; only the writer uses it
 	written  map[pair]int64     // last uses that the database has; likewise
 }
@@ -58,35 +60,65 @@ type known struct {
 	key Key
 }
 
-// Open opens a database and brings its tables up to date: a file's path, or postgres://….
+// ErrAway says that a PostgreSQL does not answer, or not as it should.
+var ErrAway = errors.New("the activity database is away")
+
+// Open opens a database and brings its tables up to date: a file's path, or postgres://…. When PostgreSQL is away the error
+// is ErrAway, and the store is good nevertheless: its tables are brought up to date by the first write that reaches it.
 func Open(ctx context.Context, database string) (*Store, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
 	s := &Store{ids: map[[16]byte]known{}, written: map[pair]int64{}, postgres: strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")}
-	driver, source, dialect, folder := "sqlite", sqlite(database), goose.DialectSQLite3, "migrations/sqlite"
+	driver, source := "sqlite", sqlite(database)
 	if s.postgres {
-		driver, source, dialect, folder = "pgx", database, goose.DialectPostgres, "migrations/postgres"
+		driver, source = "pgx", database
 	}
 	var err error
-	if s.db, err = sql.Open(driver, source); err != nil {
+	if s.postgres {
+		_, err = pgx.ParseConfig(database) // which sql.Open leaves for later
+	}
+	if err == nil {
+		s.db, err = sql.Open(driver, source)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open activity database: %w", withoutPassword(err, database))
 	}
 	if s.postgres {
 		s.db.SetMaxOpenConns(maxOpen)
 	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	err = s.update(ctx)
+	switch {
+	case err == nil:
+		return s, nil
+	case s.postgres:
+		return s, fmt.Errorf("%w: %w", ErrAway, withoutPassword(err, database))
+	}
+	_ = s.db.Close()
+	return nil, fmt.Errorf("open activity database: %w", err)
+}
+
+// update brings the tables up to date, once. Only Open and the writer call it.
+func (s *Store) update(ctx context.Context) error {
+	if s.updated {
+		return nil
+	}
+	dialect, folder := goose.DialectSQLite3, "migrations/sqlite"
+	if s.postgres {
+		dialect, folder = goose.DialectPostgres, "migrations/postgres"
+	}
 	files, err := fs.Sub(migrations, folder)
 	if err != nil {
-		return nil, fmt.Errorf("read migrations: %w", err)
+		return fmt.Errorf("read migrations: %w", err)
 	}
 	provider, err := goose.NewProvider(dialect, s.db, files)
-	if err == nil {
-		_, err = provider.Up(ctx)
-	}
 	if err != nil {
-		_ = s.db.Close()
-		return nil, fmt.Errorf("open activity database: %w", withoutPassword(err, database))
+		return fmt.Errorf("read migrations: %w", err)
 	}
-	return s, nil
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("bring tables up to date: %w", err)
+	}
+	s.updated = true
+	return nil
 }
 
 // sqlite returns the source of a file: readers do not wait for the writer, and a kill loses nothing that was
@@ -134,6 +166,9 @@ func (s *Store) Write(ctx context.Context, rows []Row) error {
 		return cmp.Or(bytes.Compare(a.Key.UID[:], b.Key.UID[:]), cmp.Compare(a.Credential, b.Credential), cmp.Compare(a.Network, b.Network),
 			cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Door, b.Door))
 	})
+	if err := s.update(ctx); err != nil {
+		return err
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("write activity: %w", err)

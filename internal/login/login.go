@@ -36,10 +36,11 @@ const (
 type Config struct {
 	Issuer       string // its URL, to the letter
 	ClientID     string
-	ClientSecret string // empty: a public client
-	Audience     string // of the access token; Auth0 and its like take it as a parameter
-	URL          string // of this server as people reach it, without a path
-	Key          []byte // seals cookies; the same for all replicas
+	ClientSecret string   // empty: a public client
+	Audience     string   // of the access token; Auth0 and its like take it as a parameter
+	Scopes       []string // asked for besides those of OpenID Connect: what the pages do for people
+	URL          string   // of this server as people reach it, without a path
+	Key          []byte   // seals cookies; the same for all replicas
 	Client       *http.Client
 }
 
@@ -87,7 +88,7 @@ func (d *Door) discover(ctx context.Context) (*oidc.Provider, error) {
 
 func (d *Door) oauth(p *oidc.Provider) *oauth2.Config {
 	return &oauth2.Config{ClientID: d.config.ClientID, ClientSecret: d.config.ClientSecret, Endpoint: p.Endpoint(), RedirectURL: d.config.URL + CallbackPath,
-		Scopes: []string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess}}
+		Scopes: append([]string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess}, d.config.Scopes...)}
 }
 
 func random() string {

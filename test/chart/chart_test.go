@@ -316,8 +316,16 @@ func TestItInstallsOnARealAPIServer(t *testing.T) {
 	if out := kubectl("get", "crd", "apikeys.auth.kaana.com", "-o", "name"); !strings.Contains(out, "apikeys.auth.kaana.com") {
 		t.Errorf("the CRD went with the chart: %s", out)
 	}
-	if out := kubectl("get", "validatingadmissionpolicies,clusterroles", "-o", "name"); strings.Contains(out, "apikey") {
+	if out := kubectl("get", "clusterroles,clusterrolebindings,mutatingwebhookconfigurations", "-o", "name"); strings.Contains(out, "apikey") {
 		t.Errorf("left behind: %s", out)
+	}
+	// Nobody can make meanwhile what they were not granted: the policies guard for as long as there is the CRD.
+	kubectl("create", "clusterrole", "writer", "--verb=create", "--resource=apikeys.auth.kaana.com")
+	kubectl("create", "rolebinding", "-n", "acme-dev", "writer", "--clusterrole=writer", "--user=writer")
+	out, err := run(t, "{apiVersion: auth.kaana.com/v1alpha1, kind: ApiKey, metadata: {name: mine}, spec: {role: admin}}",
+		"kubectl", "--kubeconfig", control.Kubeconfig, "create", "-n", "acme-dev", "-f", "-", "--as=writer")
+	if err == nil || !strings.Contains(out, "may not mint a key of role admin") {
+		t.Errorf("uninstalled, who is not granted it makes a key: %v, %s", err, out)
 	}
 	helm("install", "mine", chart) // again, over the CRD that stayed
 }

@@ -249,6 +249,17 @@ var _ = Describe("Settings > API Keys", Ordered, func() {
 		Expect(*b.problems).To(BeEmpty())
 	})
 
+	It("asks for the scopes that it needs, of an issuer that limits people to those of their sign-in", func(SpecContext) {
+		b := newBrowser()
+		b.signIn("scoped")
+		b.open("/settings/api-keys/new")
+		b.do(chromedp.SendKeys("input[name=name]", "of-scopes"), chromedp.SetValue("select[name=project]", "acme-dev"), chromedp.Click("form.form button.primary"), chromedp.WaitVisible("#token"))
+		var shown string
+		b.do(chromedp.Text("#token", &shown))
+		Eventually(func() int { return get("/api/projects", "Bearer "+shown).Status }).Should(Equal(200))
+		Expect(*b.problems).To(BeEmpty())
+	})
+
 	It("shows what people write as they write it, and never runs it", func(ctx SpecContext) {
 		const evil = `<svg/onload=alert(1)>"'>{{1}}`
 		applyKey(ctx, "evil", fmt.Sprintf(`{description: %q, state: Suspended, stateReason: %q, owner: {id: %q, username: %q}, scopes: [%q], role: viewer}`, evil, evil, "<b>1", "<svg/onload=alert(2)>", "<i>x"))

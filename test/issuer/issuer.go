@@ -51,6 +51,7 @@ var Accounts = []Account{
 	{"admin", "auth0|1001", "ada@acme.example", "admin", "acme", append([]string{"tokens:introspect"}, memberScopes...)},
 	{"member", "auth0|1002", "max@acme.example", "member", "acme", memberScopes},
 	{"globex", "auth0|2001", "gil@globex.example", "member", "globex", memberScopes},
+	{"scoped", "auth0|1003", "sue@acme.example", "member", "acme", nil}, // of an API without RBAC: limited to what the application asks for
 }
 
 func account(subject string) (Account, error) {
@@ -59,7 +60,7 @@ func account(subject string) (Account, error) {
 			return a, nil
 		}
 	}
-	return Account{}, fmt.Errorf("no account %q: want admin, member or globex", subject)
+	return Account{}, fmt.Errorf("no account %q: want admin, member, globex or scoped", subject)
 }
 
 // Issuer is a running issuer.

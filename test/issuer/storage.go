@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
+	"strings"
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -239,13 +240,19 @@ func (*storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) er
 	return nil
 }
 
-// GetPrivateClaimsFromScopes returns what an Action of Auth0 would put into an access token.
-func (*storage) GetPrivateClaimsFromScopes(_ context.Context, subject, _ string, _ []string) (map[string]any, error) {
+// GetPrivateClaimsFromScopes returns what Auth0, and an Action of it, would put into an access token: also the scopes that were
+// asked for, those of OpenID Connect among them.
+func (*storage) GetPrivateClaimsFromScopes(_ context.Context, subject, _ string, scopes []string) (map[string]any, error) {
 	a, err := account(subject)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{Namespace + "email": a.Email, Namespace + "role": a.Role, Namespace + "tenant": a.Tenant, "permissions": a.Permissions}, nil
+	claims := map[string]any{Namespace + "email": a.Email, Namespace + "role": a.Role, Namespace + "tenant": a.Tenant,
+		"scope": strings.Join(append([]string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail}, scopes...), " ")}
+	if a.Permissions != nil {
+		claims["permissions"] = a.Permissions
+	}
+	return claims, nil
 }
 
 // SetUserinfoFromRequest puts the same into an ID token.

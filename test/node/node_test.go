@@ -340,7 +340,8 @@ var _ = Describe("from installing to uninstalling", Ordered, func() {
 		Expect(kubectl(ctx, "get", "crd", "-o", "name")).To(ContainSubstring("apikeys.auth.kaana.com"))
 		Expect(kubectl(ctx, "get", "apikeys", "-n", apps, "-o", "name")).To(ContainSubstring("mounted"))
 		Eventually(func() string { return kubectl(ctx, "get", "all", "-n", system, "-o", "name") }).Should(BeEmpty())
-		Expect(kubectl(ctx, "get", "validatingadmissionpolicies,clusterroles,clusterrolebindings,mutatingwebhookconfigurations", "-o", "name")).NotTo(ContainSubstring("apikey"))
+		Expect(kubectl(ctx, "get", "clusterroles,clusterrolebindings,mutatingwebhookconfigurations", "-o", "name")).NotTo(ContainSubstring("apikey"))
+		Expect(kubectl(ctx, "get", "validatingadmissionpolicies", "-o", "name")).To(ContainSubstring("apikey-grants"))
 		helm(ctx, append([]string{"install", "keys", chart}, install...)...)
 		Expect(kubectl(ctx, "get", "secret", "mounted", "-n", apps, "-o", "jsonpath={.metadata.uid}{.data.token}")).To(Equal(key), "the token is another")
 		refused := calls(ctx, "mounted").Refused

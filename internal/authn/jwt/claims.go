@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/kaana/apikey-operator/internal/authn"
@@ -176,14 +177,22 @@ func list(claim any) (out []string, err error) {
 	return nil, errors.New("is neither a string nor a list")
 }
 
-// checked refuses scopes that would be read as two, or could not travel in a header.
-func checked(scopes []string) ([]string, bool, error) {
+// signIn are the scopes of OpenID Connect (Core 1.0, sections 5.4 and 11). They say what an application learns of a person, and
+// permit nothing here; Auth0 repeats them in access tokens.
+var signIn = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+
+// checked returns each scope once, without those of signing in. It refuses what would be read as two, or could not travel
+// in a header.
+func checked(scopes []string) (out []string, limited bool, err error) {
 	for _, s := range scopes {
 		if !printable(s) {
 			return nil, true, errors.New("want printable ASCII characters without spaces")
 		}
+		if !slices.Contains(signIn, s) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
 	}
-	return scopes, true, nil
+	return out, true, nil
 }
 
 // fit reports whether a text may name somebody.

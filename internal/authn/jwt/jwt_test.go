@@ -137,8 +137,8 @@ func TestScopesLimitATokenThatHasThem(t *testing.T) {
 		permissions, scope any
 		want               authn.Scopes
 	}{
-		"neither: not limited": {nil, nil, ""}, "permissions": {[]string{"a", "b"}, nil, "a b"}, "scope": {nil, "openid c", "openid c"},
-		"both": {[]string{"a"}, "c", "a c"}, "no permissions at all": {[]string{}, nil, authn.NoScopes}, "an empty scope": {nil, "", authn.NoScopes},
+		"neither: not limited": {nil, nil, ""}, "permissions": {[]string{"a", "b"}, nil, "a b"}, "scope, without those of signing in": {nil, "openid c profile", "c"}, "of signing in only": {nil, "openid email offline_access", authn.NoScopes},
+		"both, each once": {[]string{"a", "b"}, "c a", "a b c"}, "no permissions at all": {[]string{}, nil, authn.NoScopes}, "an empty scope": {nil, "", authn.NoScopes},
 		"null permissions": {json.RawMessage("null"), nil, authn.NoScopes},
 	} {
 		p, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(issuer.With(b.Claims(), "permissions", c.permissions), "scope", c.scope)))
