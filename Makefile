@@ -41,6 +41,7 @@ token: ## Print a JWT of the local issuer that `make run` started: make -s token
 .PHONY: build
 build: ## Build bin/apikey-operator and bin/kubectl-apikey.
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BIN) ./cmd/...
+	@install -m 755 hack/krew/kubectl_complete-apikey $(BIN)
 
 .PHONY: image
 image: ## Write bin/image.tar, an OCI archive for ARCH (amd64 arm64) that needs no Docker to make. The same commit, the same bytes.

@@ -212,7 +212,7 @@ func (d *door) ask(ctx context.Context, path, token string) (int, []byte, error)
 func (c *cli) activity() *cobra.Command {
 	var d door
 	var since time.Duration
-	var raw bool
+	var format string
 	cmd := &cobra.Command{
 		Use:   "activity NAME",
 		Short: "Show what a key is used for",
@@ -222,6 +222,9 @@ func (c *cli) activity() *cobra.Command {
   kubectl apikey activity billing --server-url=https://keys.example.com < admin-token`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: c.oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if format != "table" && format != "json" || format == "json" && d.server == "" {
+				return exit{exitUsage, fmt.Errorf("-o %s: want table, or json with --server-url", format)}
+			}
 			k8s, namespace, err := c.connect()
 			if err != nil {
 				return err
@@ -235,32 +238,32 @@ func (c *cli) activity() *cobra.Command {
 				c.say("For counts, networks and doors ask the server: --server-url, with a token on standard input.")
 				return c.tellEvents(cmd.Context(), k8s, o)
 			}
-			token, err := c.readToken()
-			if err != nil {
-				return err
-			}
-			from := time.Now().Add(-since).UTC().Format(time.RFC3339)
-			status, body, err := d.ask(cmd.Context(), "/api/keys/"+namespace+"/"+args[0]+"/activity?since="+url.QueryEscape(from), token)
-			if err != nil {
-				return err
-			}
-			if status != http.StatusOK {
-				return fmt.Errorf("the server answers %d: %s", status, bytes.TrimSpace(body))
-			}
-			if raw {
-				c.print("%s", bytes.TrimSpace(body))
-				return nil
-			}
-			return c.tellActivity(body)
+			return c.tellActivity(cmd.Context(), d, "/api/keys/"+namespace+"/"+args[0]+"/activity?since="+url.QueryEscape(time.Now().Add(-since).UTC().Format(time.RFC3339)), format)
 		},
 	}
 	d.add(cmd)
 	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "how far to look back")
-	cmd.Flags().BoolVar(&raw, "json", false, "the server's answer as it is")
+	cmd.Flags().StringVarP(&format, "output", "o", "table", "table or json, the server's answer as it is")
 	return cmd
 }
 
-func (c *cli) tellActivity(body []byte) error {
+// tellActivity asks the server, with a token from standard input.
+func (c *cli) tellActivity(ctx context.Context, d door, path, format string) error {
+	token, err := c.readToken()
+	if err != nil {
+		return err
+	}
+	status, body, err := d.ask(ctx, path, token)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("the server answers %d: %s", status, bytes.TrimSpace(body))
+	}
+	if format == "json" {
+		c.print("%s", bytes.TrimSpace(body))
+		return nil
+	}
 	var v activityView
 	if err := json.Unmarshal(body, &v); err != nil {
 		return fmt.Errorf("read the server's answer: %w", err)
