@@ -123,7 +123,7 @@ func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error
 		"export KAANA_CA=" + quote(op.CAFile),
 		"export KAANA_ISSUER=" + quote(op.Issuer.URL),
 		"export KAANA_AUDIENCE=" + quote(issuer.Audience),
-		"export PATH=" + quote(filepath.Join(bin, "k8s")) + `:"$PATH" # kubectl`,
+		"export PATH=" + quote(bin) + ":" + quote(filepath.Join(bin, "k8s")) + `:"$PATH" # kubectl, and kubectl apikey`,
 	}
 	file := filepath.Join(state, "env")
 	if err := os.WriteFile(file+".part", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
