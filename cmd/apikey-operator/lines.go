@@ -50,7 +50,7 @@ func child(at *yaml.Node, step any) (*yaml.Node, int) {
 	return nil, 0
 }
 
-var quoted = regexp.MustCompile(`(?:field |")([A-Za-z0-9_.]+)`)
+var quoted = regexp.MustCompile(`(?:field |")([A-Za-z0-9_.\[\]]+)`)
 
 // lineOfReason returns "line N: " for the field that a decoder's error names, "" when it names none.
 func lineOfReason(text []byte, reason string) string {
@@ -60,7 +60,8 @@ func lineOfReason(text []byte, reason string) string {
 		return ""
 	}
 	path := strings.Split(name[1], ".")
-	if line := find(&document, path[len(path)-1]); line > 0 {
+	last, _, _ := strings.Cut(path[len(path)-1], "[")
+	if line := find(&document, last); line > 0 {
 		return fmt.Sprintf("line %d: ", line)
 	}
 	return ""
