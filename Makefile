@@ -32,7 +32,7 @@ node: controlplane build tools-chart ## Start a real Kubernetes node, without Do
 
 .PHONY: node-down
 node-down: ## End what make node has started.
-	@hack/node/node down
+	@hack/node/node down && echo "The node is gone."
 
 .PHONY: token
 token: ## Print a JWT of the local issuer that `make run` started: make -s token USER=admin|member|globex.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/keys"
@@ -63,7 +65,7 @@ func (c *cli) switching(s switching) *cobra.Command {
 				return err
 			}
 			var problems []error
-			for _, name := range names { // each for itself: a typo in one must not keep another alive
+			for _, name := range plain(names) { // each for itself: a typo in one must not keep another alive
 				o, err := set(cmd.Context(), k8s, namespace, name, s.state, reason)
 				if err == nil {
 					c.say("%s/%s %s", namespace, name, s.past)
@@ -126,7 +128,7 @@ func set(ctx context.Context, k8s client.Client, namespace, name string, state v
 	}
 	err = k8s.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no ApiKey %s in Namespace %s", name, namespace)
+		return nil, absent(namespace, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("patch %s: %w", name, err)
@@ -165,7 +167,7 @@ controller; that of a key of digests is made here with --show-once, printed once
 				return c.rotateDigests(cmd.Context(), k8s, namespace, names[0], overlap)
 			}
 			var problems []error
-			for _, name := range names {
+			for _, name := range plain(names) {
 				problems = append(problems, c.rotateOne(cmd.Context(), k8s, namespace, name, w, &out))
 			}
 			return errors.Join(problems...)
@@ -183,11 +185,8 @@ func (c *cli) rotateOne(ctx context.Context, k8s client.Client, namespace, name 
 	if err != nil {
 		return err
 	}
-	if kube.Imported(o) {
-		return fmt.Errorf("%s has digests, whose tokens the controller does not know: rotate it with --show-once", name)
-	}
-	if kube.Key(o).Over(time.Now()) {
-		return fmt.Errorf("%s is revoked or expired: it gets no token any more", name)
+	if err := c.rotatable(o); err != nil {
+		return err
 	}
 	request := time.Now().UTC().Format(time.RFC3339Nano)
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{kube.RotateAnnotation: request}}})
@@ -207,6 +206,23 @@ func (c *cli) rotateOne(ctx context.Context, k8s client.Client, namespace, name 
 	c.say("%s/%s: rotation %s; the former token is accepted for %s", namespace, name, done, kube.Overlap(o))
 	if out.format != "table" {
 		return c.show(out, false, *o)
+	}
+	return nil
+}
+
+// rotatable returns why the controller will not rotate a key.
+func (c *cli) rotatable(o *v1alpha1.ApiKey) error {
+	if kube.Imported(o) {
+		return fmt.Errorf("%s has digests, whose tokens the controller does not know: rotate it with --show-once", o.Name)
+	}
+	switch reason, _ := apikey.Usable(kube.Key(o), apikey.Credential{Phase: apikey.Current}, netip.Addr{}, time.Now()); reason {
+	case apikey.KeyDeleted, apikey.KeyRevoked:
+		return fmt.Errorf("%s is %s, for ever: make another key", o.Name, reason)
+	case apikey.KeyExpired:
+		return fmt.Errorf("%s has expired: move spec.expiresAt, or make another key", o.Name)
+	case apikey.KeySuspended:
+		c.say("%s/%s is suspended: it rotates when it is resumed.", o.Namespace, o.Name)
+	case apikey.NotDenied, apikey.CredentialRetired, apikey.WrongNetwork:
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func (c *cli) describe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o, err := get(cmd.Context(), k8s, namespace, args[0])
+			o, err := get(cmd.Context(), k8s, namespace, plain(args)[0])
 			if err != nil {
 				return err
 			}
@@ -229,7 +229,7 @@ func (c *cli) activity() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o, err := get(cmd.Context(), k8s, namespace, args[0])
+			o, err := get(cmd.Context(), k8s, namespace, plain(args)[0])
 			if err != nil {
 				return err
 			}
@@ -238,7 +238,7 @@ func (c *cli) activity() *cobra.Command {
 				c.say("For counts, networks and doors ask the server: --server-url, with a token on standard input.")
 				return c.tellEvents(cmd.Context(), k8s, o)
 			}
-			return c.tellActivity(cmd.Context(), d, "/api/keys/"+namespace+"/"+args[0]+"/activity?since="+url.QueryEscape(time.Now().Add(-since).UTC().Format(time.RFC3339)), format)
+			return c.tellActivity(cmd.Context(), d, "/api/keys/"+namespace+"/"+o.Name+"/activity?since="+url.QueryEscape(time.Now().Add(-since).UTC().Format(time.RFC3339)), format)
 		},
 	}
 	d.add(cmd)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -46,11 +47,11 @@ or tokens (--tokens), which are hashed here and leave this machine as SHA-256 on
 and any of name, description, role, scopes (separated by spaces), owner, ownerID, expiresAt, hint.
 
 All lines are read and checked before anything is made. An ApiKey is named after its digest unless the CSV has a name, so a repeat makes none
-twice: after an interruption run the same command again. Only random tokens are safe to import: the SHA-256 of a guessable password is a password.`,
+twice: after an interruption run the same command again. A key that is there already is left as it is. Only random tokens are safe to import: the SHA-256 of a guessable password is a password.`,
 		Example: `  kubectl apikey import --digests --role=member < digests.txt
   psql -At -c 'select token from keys' | kubectl apikey import --tokens --dry-run=server
   kubectl apikey import < keys.csv`,
-		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Args: fromInput, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.takeOver(cmd.Context(), in) },
 	}
 	f := cmd.Flags()
@@ -86,6 +87,9 @@ func (c *cli) takeOver(ctx context.Context, in imported) error {
 
 // check refuses flags that cannot be.
 func (in imported) check() error {
+	if !slices.Contains(roles, in.role) {
+		return fmt.Errorf("--role=%s: %w", in.role, errRole)
+	}
 	if in.atOnce < 1 || in.atOnce > maxAtOnce {
 		return fmt.Errorf("--concurrency=%d: want 1 to %d", in.atOnce, maxAtOnce)
 	}

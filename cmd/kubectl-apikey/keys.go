@@ -155,6 +155,9 @@ func (in newKey) manifest(name string, now time.Time) (*v1alpha1.ApiKey, error) 
 	if in.showOnce && in.dryRun != "none" {
 		return nil, errors.New("--show-once makes a token, which a dry run cannot: leave one of them out")
 	}
+	if !slices.Contains(roles, in.role) {
+		return nil, fmt.Errorf("--role=%s: %w", in.role, errRole)
+	}
 	err1 := in.delivery(o)
 	err2 := in.rotation(o)
 	expires, err3 := instant(in.expires, now)
@@ -319,12 +322,26 @@ func each(ctx context.Context, k8s client.Reader, f func(*v1alpha1.ApiKey) bool,
 	}
 }
 
+// absent says that there is no such key.
+func absent(namespace, name string) error {
+	return fmt.Errorf("there is no ApiKey %s in Namespace %s; -n names another", name, namespace)
+}
+
+// plain returns names as -o name writes them, without the kind.
+func plain(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, n := range names {
+		out = append(out, n[strings.LastIndex(n, "/")+1:])
+	}
+	return out
+}
+
 // get returns an ApiKey.
 func get(ctx context.Context, k8s client.Reader, namespace, name string) (*v1alpha1.ApiKey, error) {
 	var o v1alpha1.ApiKey
 	err := k8s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &o)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no ApiKey %s in Namespace %s", name, namespace)
+		return nil, absent(namespace, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", name, err)

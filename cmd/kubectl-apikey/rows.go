@@ -39,8 +39,12 @@ type shape struct {
 const (
 	nameDigits = 20 // of a digest: 80 bits, so that no two of a million are of one name
 	hintDigits = 4
-	minHinted  = 20 // characters of a token, of which four may be shown
+	minToken   = 20 // characters of a token: fewer are no 128 random bits, and four are shown
 )
+
+var roles = []string{"viewer", "member", "admin"}
+
+var errRole = errors.New("a role is viewer, member or admin")
 
 var columns = []string{"token", "sha256", "name", "description", "role", "scopes", "owner", "ownerID", "expiresAt", "hint"}
 
@@ -152,6 +156,9 @@ func (s shape) row(line int, f map[string]string, format apikey.Format) (row, er
 	if r.role == "" {
 		r.role = s.role
 	}
+	if !slices.Contains(roles, r.role) {
+		return row{}, errRole
+	}
 	if (f["owner"] == "") != (f["ownerID"] == "") {
 		return row{}, errors.New("give owner and ownerID, or neither")
 	}
@@ -183,10 +190,14 @@ func digestIn(f map[string]string, format apikey.Format) (apikey.Digest, string,
 	switch {
 	case token == "":
 		return d, "", errors.New("there is neither token nor sha256")
+	case len(token) < minToken:
+		return d, "", fmt.Errorf("it is shorter than %d characters: only random tokens are safe to import, a password is not", minToken)
+	case strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }):
+		return d, "", errors.New("it has a space, or a character that no Authorization header can carry; give the token alone, without Bearer")
 	case !ok:
 		return d, "", errors.New("it starts like a token of this installation but is not whole, or is longer than 8 KiB")
 	}
-	if hint == "" && len(token) >= minHinted {
+	if hint == "" {
 		hint = "…" + token[len(token)-hintDigits:]
 	}
 	return d, hint, nil

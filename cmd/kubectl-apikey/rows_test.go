@@ -64,17 +64,20 @@ func TestWrongRowsAreNamedByLineAndNeverShown(t *testing.T) {
 		in    string
 		want  string
 	}{
-		{"a token where a digest is wanted", shape{digests: true}, secretText, "line 1: want 64 lower-case hexadecimal digits"},
-		{"half a token of ours", shape{tokens: true}, "x-" + secretText + "\n" + broken, "line 2: it starts like a token of this installation but is not whole"},
+		{"a token where a digest is wanted", shape{digests: true, role: "member"}, secretText, "line 1: want 64 lower-case hexadecimal digits"},
+		{"a password", shape{tokens: true, role: "member"}, secretText + "\nhunter2", "line 2: it is shorter than 20 characters"},
+		{"a whole header", shape{tokens: true, role: "member"}, "Bearer " + secretText, "line 1: it has a space"},
+		{"a role that is none", shape{role: "member"}, "token,role\n" + secretText + ",boss\n", "line 2: a role is viewer, member or admin"},
+		{"half a token of ours", shape{tokens: true, role: "member"}, "x-" + secretText + "\n" + broken, "line 2: it starts like a token of this installation but is not whole"},
 		{"no shape", shape{}, secretText, "say what the lines are: --digests, --tokens, or CSV"},
 		{"two shapes", shape{digests: true, tokens: true}, secretText, "give --digests or --tokens, not both"},
-		{"a column that nobody knows", shape{}, "token,colour\n" + secretText + ",red\n", `line 1: no column is named "colour"`},
-		{"a row that is too short", shape{}, "token,name\n" + secretText + "\n", "line 2: wrong number of fields"},
-		{"two rows of one name", shape{}, "token,name\n" + secretText + ",a\n" + secretText + "2,a\n", "line 3: its name is that of line 2"},
-		{"an instant that is none", shape{}, "token,expiresAt\n" + secretText + ",tomorrow\n", "line 2: expiresAt: want an instant like"},
-		{"an owner without an id", shape{}, "token,owner\n" + secretText + ",a@example.com\n", "line 2: give owner and ownerID"},
-		{"a name that is none", shape{}, "token,name\n" + secretText + ",Billing Sync\n", "line 2: its name is not one of"},
-		{"a line longer than any token", shape{tokens: true}, secretText + "\n" + strings.Repeat("x", 3*apikey.MaxTokenBytes), "line 2: longer than a token can be"},
+		{"a column that nobody knows", shape{role: "member"}, "token,colour\n" + secretText + ",red\n", `line 1: no column is named "colour"`},
+		{"a row that is too short", shape{role: "member"}, "token,name\n" + secretText + "\n", "line 2: wrong number of fields"},
+		{"two rows of one name", shape{role: "member"}, "token,name\n" + secretText + ",a\n" + secretText + "2,a\n", "line 3: its name is that of line 2"},
+		{"an instant that is none", shape{role: "member"}, "token,expiresAt\n" + secretText + ",tomorrow\n", "line 2: expiresAt: want an instant like"},
+		{"an owner without an id", shape{role: "member"}, "token,owner\n" + secretText + ",a@example.com\n", "line 2: give owner and ownerID"},
+		{"a name that is none", shape{role: "member"}, "token,name\n" + secretText + ",Billing Sync\n", "line 2: its name is not one of"},
+		{"a line longer than any token", shape{tokens: true, role: "member"}, secretText + "\n" + strings.Repeat("x", 3*apikey.MaxTokenBytes), "line 2: longer than a token can be"},
 	} {
 		_, _, problems := c.shape.read(strings.NewReader(c.in), format(t))
 		if len(problems) != 1 || !strings.Contains(problems[0].Error(), c.want) {

@@ -58,6 +58,15 @@ func (c *cli) readToken() (string, error) {
 	return token, nil
 }
 
+// fromInput refuses arguments without repeating them: they may be tokens.
+func fromInput(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return errors.New("it takes no argument: give the token on standard input, like " + cmd.CommandPath() +
+		" < token-file; if an argument was a token, others may have seen it, and the shell remembers it: rotate it")
+}
+
 // asked are the flags of verify and explain.
 type asked struct {
 	door
@@ -84,7 +93,7 @@ func (c *cli) verify() *cobra.Command {
 and only its SHA-256 is compared with what the cluster has. With --server-url the server is asked in its place, which also knows JWTs.`,
 		Example: `  kubectl get secret billing -o jsonpath='{.data.token}' | base64 -d | kubectl apikey verify
   kubectl apikey verify --scope=projects:read --from=10.1.2.3 < token`,
-		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Args: fromInput, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "table" && format != "json" {
 				return exit{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
@@ -273,7 +282,7 @@ func (c *cli) explain() *cobra.Command {
 never shown. What the server tells a stranger is one of three codes; this tells who may list ApiKeys the reason.`,
 		Example: `  kubectl apikey explain < token
   kubectl apikey explain --from=10.1.2.3 --scope=invoices:write < token`,
-		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Args: fromInput, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.checks(cmd.Context(), a) },
 	}
 	a.add(cmd)

@@ -28,6 +28,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // whoever reads along may leave; what was started must still be stopped
 	if err := run(ctx, *bin, *port); err != nil {
 		fmt.Fprintln(os.Stderr, "make run:", err)
 		stop()
@@ -41,11 +42,13 @@ var tenants = [][2]string{{"acme-prod", "acme"}, {"acme-dev", "acme"}, {"globex-
 func run(ctx context.Context, bin string, port int) (failed error) {
 	start := time.Now()
 	state := filepath.Join(bin, "run")
-	if err := os.RemoveAll(state); err != nil {
-		return fmt.Errorf("clear %s: %w", state, err)
+	unlock, err := lock(filepath.Join(bin, "run.lock"))
+	if err != nil {
+		return err
 	}
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return fmt.Errorf("make %s: %w", state, err)
+	defer unlock()
+	if err := errors.Join(os.RemoveAll(state), os.MkdirAll(state, 0o700)); err != nil {
+		return fmt.Errorf("make %s anew: %w", state, err)
 	}
 	setUp, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -55,7 +58,7 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	if err != nil {
 		return err
 	}
-	defer func() { failed = errors.Join(failed, c.Stop()) }()
+	defer func() { failed = errors.Join(failed, c.Stop(), tidy(state)) }()
 	say("Installing ApiKeys, permissions and two tenants …")
 	if err := c.Install(setUp, "."); err != nil {
 		return err
@@ -84,6 +87,32 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	<-ctx.Done()
 	say("\nStopping …")
 	return nil
+}
+
+// tidy removes keys and kubeconfigs, which are of no use any more. The logs may be.
+func tidy(state string) (failed error) {
+	files, err := filepath.Glob(filepath.Join(state, "*"))
+	if err != nil {
+		return fmt.Errorf("tidy up: %w", err)
+	}
+	for _, f := range files {
+		if filepath.Base(f) != "log" {
+			failed = errors.Join(failed, os.RemoveAll(f))
+		}
+	}
+	return failed
+}
+
+// lock sees to it that there is one make run in a folder at a time.
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(errors.New("another make run is going on in this folder: end it by Ctrl-C first"), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // fill makes the tenants' Namespaces and the samples, and waits until their tokens are delivered.

@@ -68,7 +68,7 @@ var _ = Describe("kubectl apikey", func() {
 		Expect(done(ctx, "", "describe", "plug").out).To(And(ContainSubstring("of a test"), ContainSubstring("Issued credential"), MatchRegexp(`Current +accepted`)))
 		Expect(done(ctx, "", "list", "-o", "name", "--state=Active").out).To(ContainSubstring("apikey.auth.kaana.com/plug\n"))
 
-		done(ctx, "", "rotate", "plug", "--wait")
+		done(ctx, "", "rotate", "apikey.auth.kaana.com/plug", "--wait") // as -o name writes it
 		Expect(token(ctx, "acme-dev", "plug", "token")).NotTo(Equal(held))
 		Expect(done(ctx, held, "explain").out).To(ContainSubstring("it is accepted until "))
 
@@ -83,7 +83,7 @@ var _ = Describe("kubectl apikey", func() {
 		Expect(a.err).To(And(ContainSubstring("there is no ApiKey no-such in Namespace acme-dev"), ContainSubstring("acme-dev/plug revoked")))
 		Expect(kubectl(ctx, "get", "secret", "-n", "acme-dev", "-o", "name")).NotTo(ContainSubstring("secret/plug\n"))
 		Expect(plugin(ctx, held, "verify").code).To(Equal(3))
-		Expect(plugin(ctx, "", "rotate", "plug").err).To(ContainSubstring("revoked or expired"))
+		Expect(plugin(ctx, "", "rotate", "plug").err).To(ContainSubstring("plug is revoked, for ever: make another key"))
 	})
 
 	It("makes a token here that is shown once, and replaces it", func(ctx SpecContext) {
@@ -138,11 +138,14 @@ var _ = Describe("kubectl apikey", func() {
 
 	It("tells wrong usage, and what takes too long, by its exit code", func(ctx SpecContext) {
 		for _, args := range [][]string{{"bogus"}, {"create"}, {"list", "-o", "wide"}, {"create", "x", "--every=soon"}, {"create", "x", "--owner=a"}, {"create", "x", "--expires=never"},
-			{"revoke"}, {"rotate", "a", "b", "--show-once"}, {"import", "--digests", "--dry-run=perhaps"}, {"list", "--state=Gone"}, {"verify"}, {"create", "x", "--timeout=1s"}} {
+			{"revoke"}, {"rotate", "a", "b", "--show-once"}, {"import", "--digests", "--dry-run=perhaps"}, {"list", "--state=Gone"}, {"verify"}, {"create", "x", "--role=boss"}, {"create", "x", "--timeout=1s"}} {
 			Expect(plugin(ctx, "", args...).code).To(Equal(2), strings.Join(args, " "))
 		}
+		a := plugin(ctx, "", "verify", "a-token-in-an-argument")
+		Expect(a.code).To(Equal(2))
+		Expect(a.err).To(And(ContainSubstring("give the token on standard input"), Not(ContainSubstring("a-token-in"))))
 		defer op.Controller.Pause()()
-		a := plugin(ctx, "", "create", "late", "--wait", "--timeout=1s")
+		a = plugin(ctx, "", "create", "late", "--wait", "--timeout=1s")
 		Expect(a.code).To(Equal(4))
 		Expect(a.err).To(ContainSubstring("waited 1s for late: the controller has not looked at it yet; is it running?"))
 	})
