@@ -34,7 +34,7 @@ type KeyView struct {
 	Unusual        []string         `json:"unusual" enum:"NewNetwork,Burst,Failures,WokeUp,DeadToken,RetiringInUse" doc:"Patterns of its activity that people were told of in the last day; …/activity has the sentences"`
 	LastRotatedAt  *time.Time       `json:"lastRotatedAt"`
 	NextRotationAt *time.Time       `json:"nextRotationAt" doc:"null: not on schedule"`
-	Ready          *conditionView   `json:"ready,omitempty" doc:"What the controller says of the key; absent: it has not seen it yet"`
+	Ready          *conditionView   `json:"ready,omitempty" doc:"What the controller says of the key; absent: it has not seen it, or its last change, yet"`
 	Credentials    []credentialView `json:"credentials"`
 }
 
@@ -81,7 +81,7 @@ func (s *Server) view(o *v1alpha1.ApiKey) KeyView {
 		v.Rotation = &rotation{Every: text(r.Every), Schedule: r.Schedule, TimeZone: r.TimeZone, Overlap: text(r.Overlap)}
 	}
 	for _, c := range o.Status.Conditions {
-		if c.Type == "Ready" {
+		if c.Type == "Ready" && o.Status.ObservedGeneration >= o.Generation { // else it speaks of what the key was before
 			v.Ready = &conditionView{string(c.Status), c.Reason, c.Message}
 		}
 	}
