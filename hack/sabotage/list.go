@@ -71,7 +71,7 @@ var breakages = []breakage{
 	{keysDir + "/keys.go", `return p.Account.ID != "" && o.Spec.Owner.ID == p.Account.ID`, `return true`, e2e, "TestEndToEnd", "access table"},
 	{keysDir + "/keys.go", `if authn.ParseRole(string(o.Spec.Role)) > author.Role {`, `if false {`, e2e, "TestEndToEnd", "exceeds its author"},
 	{keysDir + "/keys.go", `by.Bits() <= n.Bits() && by.Contains(n.Addr())`, `by.Contains(n.Addr())`, e2e, "TestEndToEnd", "exceeds its author"},
-	{keysDir + "/change.go", `if author.Role < authn.Admin && o.Annotations[suspendedBy] != author.ID() {`, `if false {`, e2e, "TestEndToEnd", "deliver to a Secret when asked"},
+	{keysDir + "/change.go", `if author.Role < authn.Admin && o.Annotations[SuspendedByAnnotation] != author.ID() {`, `if false {`, e2e, "TestEndToEnd", "deliver to a Secret when asked"},
 	{"internal/server/api.go", "if !ok {\n\t\treturn\n\t}\n\th := w.Header()", "if !ok && r.Method != http.MethodGet {\n\t\treturn\n\t}\n\th := w.Header()", e2e, "TestEndToEnd", "access table"},
 	{activityDir + "/recorder.go", `c.count++`, `c.count = 1`, activityDir, "TestTheRecorderCountsEverythingOnce", ""},
 	{activityDir + "/unusual.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestUnusual", ""},
