@@ -185,7 +185,7 @@ func (c *cli) rotateOne(ctx context.Context, k8s client.Client, namespace, name 
 	if err != nil {
 		return err
 	}
-	if err := c.rotatable(o); err != nil {
+	if err := c.rotatable(o, w.on); err != nil {
 		return err
 	}
 	request := time.Now().UTC().Format(time.RFC3339Nano)
@@ -211,7 +211,7 @@ func (c *cli) rotateOne(ctx context.Context, k8s client.Client, namespace, name 
 }
 
 // rotatable returns why the controller will not rotate a key.
-func (c *cli) rotatable(o *v1alpha1.ApiKey) error {
+func (c *cli) rotatable(o *v1alpha1.ApiKey, waits bool) error {
 	if kube.Imported(o) {
 		return fmt.Errorf("%s has digests, whose tokens the controller does not know: rotate it with --show-once", o.Name)
 	}
@@ -221,6 +221,9 @@ func (c *cli) rotatable(o *v1alpha1.ApiKey) error {
 	case apikey.KeyExpired:
 		return fmt.Errorf("%s has expired: move spec.expiresAt, or make another key", o.Name)
 	case apikey.KeySuspended:
+		if waits {
+			return fmt.Errorf("%s is suspended, and rotates when it is resumed: resume it first, or leave out --wait", o.Name)
+		}
 		c.say("%s/%s is suspended: it rotates when it is resumed.", o.Namespace, o.Name)
 	case apikey.NotDenied, apikey.CredentialRetired, apikey.WrongNetwork:
 	}

@@ -76,6 +76,7 @@ var _ = Describe("kubectl apikey", func() {
 		a = plugin(ctx, held, "explain")
 		Expect(a.code).To(Equal(3))
 		Expect(a.out).To(And(ContainSubstring("✗ the ApiKey acme-dev/plug is suspended: on holiday"), ContainSubstring("kubectl apikey resume plug -n acme-dev")))
+		Expect(plugin(ctx, "", "rotate", "plug", "--wait").err).To(ContainSubstring("rotates when it is resumed: resume it first, or leave out --wait"))
 		done(ctx, "", "resume", "plug", "--wait")
 
 		a = plugin(ctx, "", "revoke", "no-such", "plug", "--wait") // a typo in one keeps no other alive
