@@ -32,10 +32,11 @@ const (
 	maxOpen     = 8   // connections to PostgreSQL
 	minuteSpan  = 60
 	hourSpan    = 3600
-	minutesKept = 48 * time.Hour  // then they are added up to hours
-	maxKnown    = 100_000         // keys, and networks and credentials of keys, that are remembered
-	lastStep    = 60              // seconds that the last use of a network or credential may lag
-	openTimeout = 5 * time.Second // then verdicts begin without it
+	minutesKept = 48 * time.Hour // then they are added up to hours
+	maxKnown    = 100_000        // keys, and networks and credentials of keys, that are remembered
+	lastStep    = 60             // seconds that the last use of a network or credential may lag
+	openTimeout = 30 * time.Second
+	awayTimeout = 5 * time.Second // of PostgreSQL: then verdicts begin without it
 )
 
 // Store keeps activity in a database: SQLite, or PostgreSQL and what speaks its protocol. It is safe for
@@ -84,7 +85,11 @@ func Open(ctx context.Context, database string) (*Store, error) {
 	if s.postgres {
 		s.db.SetMaxOpenConns(maxOpen)
 	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	patience := openTimeout
+	if s.postgres {
+		patience = awayTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = s.update(ctx)
 	switch {
