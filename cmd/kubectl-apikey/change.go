@@ -159,6 +159,7 @@ controller; that of a key of digests is made here with --show-once, printed once
 			if showOnce && len(names) > 1 {
 				return exit{exitUsage, errors.New("--show-once prints one token: name one key")}
 			}
+			names = plain(names)
 			k8s, namespace, err := c.connect()
 			if err != nil {
 				return err
@@ -167,7 +168,7 @@ controller; that of a key of digests is made here with --show-once, printed once
 				return c.rotateDigests(cmd.Context(), k8s, namespace, names[0], overlap)
 			}
 			var problems []error
-			for _, name := range plain(names) {
+			for _, name := range names {
 				problems = append(problems, c.rotateOne(cmd.Context(), k8s, namespace, name, w, &out))
 			}
 			return errors.Join(problems...)

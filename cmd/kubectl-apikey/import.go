@@ -21,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 const (
@@ -125,7 +127,7 @@ func (c *cli) importRows(ctx context.Context, k8s client.Client, namespace strin
 	}
 	todo := rows[:0:0]
 	for _, r := range rows {
-		if _, is := there[r.digest.String()]; !is {
+		if !there[r.digest] {
 			todo = append(todo, r)
 		}
 	}
@@ -164,15 +166,12 @@ func (c *cli) importRows(ctx context.Context, k8s client.Client, namespace strin
 	return nil
 }
 
-// digestsOf returns the digests that ApiKeys of a Namespace have, with their names.
-func digestsOf(ctx context.Context, k8s client.Client, namespace string) (map[string]string, error) {
-	out := map[string]string{}
+// digestsOf returns the digests that ApiKeys of a Namespace have.
+func digestsOf(ctx context.Context, k8s client.Client, namespace string) (map[apikey.Digest]bool, error) {
+	out := map[apikey.Digest]bool{}
 	err := each(ctx, k8s, func(o *v1alpha1.ApiKey) bool {
-		for _, d := range o.Spec.Digests {
-			out[d.SHA256] = o.Name
-		}
-		for _, r := range o.Status.Credentials {
-			out[r.SHA256] = o.Name
+		for _, c := range kube.Credentials(o) {
+			out[c.Digest] = true
 		}
 		return true
 	}, client.InNamespace(namespace))
@@ -223,8 +222,8 @@ func (w *importWork) same(ctx context.Context, r row, o *v1alpha1.ApiKey) error 
 	if err != nil {
 		return err
 	}
-	for _, d := range was.Spec.Digests {
-		if d.SHA256 == r.digest.String() {
+	for _, c := range kube.Credentials(was) {
+		if c.Digest == r.digest {
 			return nil
 		}
 	}

@@ -357,6 +357,10 @@ func (c *cli) steps(token string, look looked, p authn.Principal) []step {
 			replaced = "it was replaced, or is to end: it is accepted until " + cred.ValidUntil.UTC().Format(time.RFC3339)
 		}
 	}
+	source := "Secret " + o.Status.SecretName
+	if kube.Imported(&o) {
+		source = "whoever made it"
+	}
 	shape := "it is no token of this installation, and may be an imported one"
 	if strings.HasPrefix(token, c.prefix+"_") {
 		shape = "it has the shape of this installation's tokens, and its checksum is right"
@@ -370,7 +374,7 @@ func (c *cli) steps(token string, look looked, p authn.Principal) []step {
 		{"suspended", "the ApiKey is not suspended", "the ApiKey " + of + " is suspended" + because(o), "kubectl apikey resume " + o.Name + " -n " + o.Namespace},
 		{"revoked", "the ApiKey is not revoked", "the ApiKey " + of + " is revoked" + because(o), "That is for ever: make another key."},
 		{"expired", "the ApiKey has not expired", "the ApiKey " + of + " has expired: " + until(o.Spec.ExpiresAt, time.Now()), "Move spec.expiresAt, or make another key."},
-		{"retired", replaced, "it was replaced, and its overlap is over", "Take the current one from Secret " + o.Status.SecretName + "; whoever still has this one has not noticed a rotation."},
+		{"retired", replaced, "it was replaced, and its overlap is over", "Take the current one from " + source + "; whoever still has this one has not noticed a rotation."},
 		{"network", "it may be used from there", "it may be used from " + listed(o.Spec.AllowedCIDRs, "anywhere") + " only", "Say with --from where it is presented from; change spec.allowedCIDRs if that is right."},
 		{"reserved", "its account and tenant have names of their own", "its account or tenant has a name that is kept for others (system:, apikey:), or no role", "Correct spec.owner, spec.role, or the tenant label of the Namespace."},
 	}
@@ -411,7 +415,8 @@ func jwtShape(token string) (map[string]any, bool) {
 func (c *cli) explainJWT(ctx context.Context, a asked, token string, claims map[string]any) error {
 	c.print("It is a JWT, not an API key. It says of itself, which nothing here can prove: issuer %v, audience %v, subject %v", claims["iss"], claims["aud"], claims["sub"])
 	if exp, ok := claims["exp"].(float64); !ok {
-		c.print("✗ it does not say when it ends (exp), so it is refused")
+		c.print("✗ it does not say when it ends (exp)")
+		return exit{exitRefused, errors.New("refused: no expiry")}
 	} else if end := time.Unix(int64(exp), 0); end.Before(time.Now()) {
 		c.print("✗ it has ended at %s: get a new one", end.UTC().Format(time.RFC3339))
 		return exit{exitRefused, errors.New("refused: expired")}

@@ -96,7 +96,7 @@ var _ = Describe("kubectl apikey", func() {
 			`{"accepted":true,"key":"acme-dev/shown","id":"77","username":"a@example.com","role":"member","tenant":"acme","expires":%q}`,
 			kubectl(ctx, "get", "apikey", "shown", "-n", "acme-dev", "-o", "jsonpath={.spec.expiresAt}"))))
 		Expect(plugin(ctx, "", "rotate", "shown").err).To(ContainSubstring("rotate it with --show-once"))
-		second := strings.TrimSpace(done(ctx, "", "rotate", "shown", "--show-once", "--overlap=1h").out)
+		second := strings.TrimSpace(done(ctx, "", "rotate", "apikey.auth.kaana.com/shown", "--show-once", "--overlap=1h").out)
 		for _, token := range []string{first, second} {
 			Eventually(func() int { return status(token) }).Should(Equal(200))
 		}
