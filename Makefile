@@ -100,7 +100,7 @@ fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews, checks
 	@for f in FuzzDigest FuzzSchedule FuzzTemplate; do go test ./internal/apikey -run '^$$' -fuzz $$f -fuzztime 60s; done
 	@for f in FuzzTokenReview FuzzCheckRequest; do go test ./internal/server -run "^$$" -fuzz $$f -fuzztime 60s; done
 	@go test ./internal/authn/jwt -run '^$$' -fuzz FuzzToken -fuzztime 60s
-	@go test ./internal/login -run '^$$' -fuzz FuzzLocal -fuzztime 60s
+	@go test ./internal/web/session -run '^$$' -fuzz FuzzLocal -fuzztime 60s
 
 .PHONY: verify
 verify: controlplane tools tools-chart ## Check generated files, format, vet, lint and manifests.
@@ -113,7 +113,7 @@ generate: tools tools-chart ## Generate deep copies, CRD, RBAC, docs/{openapi.ya
 	@controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller paths=./internal/admission output:rbac:dir=config/rbac/controller
-	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring paths=./internal/keys output:rbac:dir=config/rbac/server
+	@controller-gen rbac:roleName=apikey-operator-server paths=./internal/keyring paths=./internal/manage output:rbac:dir=config/rbac/server
 	@hack/chart/generate
 	@go run ./hack/openapi > docs/openapi.yaml.part && mv docs/openapi.yaml.part docs/openapi.yaml
 	@go run ./hack/fields

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/validation"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/kaana/apikey-operator/internal/admission"
 	"github.com/kaana/apikey-operator/internal/bootstrap"
+	"github.com/kaana/apikey-operator/internal/config"
 )
 
 // podNamespace is where a Pod finds the name of its Namespace.
@@ -32,8 +32,8 @@ const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 type getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 // addAdmission adds the webhook's server and, in the background, whoever keeps its certificate.
-func addAdmission(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) error {
-	if cfg.Admission.Listen == "0" {
+func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) error {
+	if cfg.Admission.Listen == config.Off {
 		return nil
 	}
 	host, service, err := net.SplitHostPort(cfg.Admission.Listen)
@@ -63,7 +63,7 @@ func addAdmission(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) erro
 
 // admissionCertificate returns who keeps the webhook's certificate: files that somebody else writes,
 // or the controller itself.
-func admissionCertificate(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) (manager.Runnable, getCertificate, error) {
+func admissionCertificate(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) (manager.Runnable, getCertificate, error) {
 	a := cfg.Admission
 	if a.TLS.CertFile != "" {
 		files, err := certwatcher.New(a.TLS.CertFile, a.TLS.KeyFile)
@@ -86,7 +86,7 @@ func admissionCertificate(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logg
 }
 
 // addServerSecrets adds, in the background, whoever makes what the server mounts.
-func addServerSecrets(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) error {
+func addServerSecrets(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) error {
 	s := cfg.Server
 	if s.CertificateSecret == "" && s.SessionKeySecret == "" {
 		return nil
@@ -94,11 +94,6 @@ func addServerSecrets(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) 
 	own, err := ownNamespace(cfg)
 	if err != nil {
 		return err
-	}
-	for i, host := range s.Hosts {
-		if problems := validation.IsDNS1123Subdomain(host); len(problems) > 0 {
-			return fmt.Errorf("configuration: server.hosts[%d]: %q is not a DNS name", i, host)
-		}
 	}
 	if s.CertificateSecret != "" {
 		if err := mgr.Add(&bootstrap.Certificate{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
@@ -116,7 +111,7 @@ func addServerSecrets(mgr ctrl.Manager, cfg ControllerConfig, log *slog.Logger) 
 }
 
 // ownNamespace returns the Namespace that the operator keeps its own Secrets in.
-func ownNamespace(cfg ControllerConfig) (string, error) {
+func ownNamespace(cfg config.Controller) (string, error) {
 	if cfg.Admission.Namespace != "" {
 		return cfg.Admission.Namespace, nil
 	}

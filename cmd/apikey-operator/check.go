@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -15,6 +14,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kaana/apikey-operator/internal/config"
+	"github.com/kaana/apikey-operator/internal/trust"
 )
 
 const (
@@ -46,18 +48,17 @@ func checkCommand() *cobra.Command {
 }
 
 func (c check) run(ctx context.Context, out io.Writer) error {
-	pem, err := content("--ca-file", c.caFile)
+	pem, err := config.ReadFile("--ca-file", c.caFile)
 	if err != nil {
 		return err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	var roots *x509.CertPool
 	if pem != nil {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s holds no certificate in PEM", c.caFile)
+		if roots, err = trust.Pool(pem); err != nil {
+			return fmt.Errorf("--ca-file %s %w", c.caFile, err)
 		}
 	}
-	client := &http.Client{Timeout: checkTimeout, Transport: &http.Transport{TLSClientConfig: config}}
+	client := trust.Client(roots, checkTimeout)
 	until := time.Now().Add(c.wait)
 	for _, step := range []struct {
 		path, says string
@@ -86,7 +87,7 @@ func (c check) ask(ctx context.Context, client *http.Client, path string, known 
 		return "", fmt.Errorf("--url: %w", err)
 	}
 	if known {
-		token, err := content("--token-file", c.tokenFile)
+		token, err := config.ReadFile("--token-file", c.tokenFile)
 		if err != nil {
 			return "", err
 		}

@@ -18,19 +18,12 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
-	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/config"
 	"github.com/kaana/apikey-operator/internal/controller"
 )
 
 // runController runs the controller until ctx is done.
-func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string, log *slog.Logger) error {
-	if err := cfg.validate(); err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	format, err := apikey.NewFormat(cfg.TokenPrefix)
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
+func runController(ctx context.Context, cfg config.Controller, kubeconfig string, log *slog.Logger) error {
 	kube, err := connect(ctx, kubeconfig)
 	if err != nil {
 		return err
@@ -50,7 +43,7 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 	r := &controller.Reconciler{
 		Metrics: counts,
 		Client:  mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
-		Format: format, Entropy: rand.Reader, Now: time.Now, Started: time.Now(), RequirePolicies: cfg.RequirePolicies,
+		Format: cfg.Format(), Entropy: rand.Reader, Now: time.Now, Started: time.Now(), RequirePolicies: cfg.RequirePolicies,
 	}
 	for _, add := range []func() error{
 		func() error { return r.SetupWithManager(ctx, mgr, cfg.Workers) },
@@ -70,7 +63,7 @@ func runController(ctx context.Context, cfg ControllerConfig, kubeconfig string,
 }
 
 // managerOptions says what is cached and served.
-func managerOptions(cfg ControllerConfig) (ctrl.Options, error) {
+func managerOptions(cfg config.Controller) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("register Kubernetes types: %w", err)

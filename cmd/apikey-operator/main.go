@@ -20,6 +20,8 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // likewise no certificates of authorities, which issuers' are verified by
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/kaana/apikey-operator/internal/config"
 )
 
 func main() {
@@ -49,21 +51,21 @@ func command() *cobra.Command {
 		&cobra.Command{
 			Use: "controller", Short: "Make credentials and Secrets of ApiKeys", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				cfg := defaultController()
-				if err := load(configFile, &cfg); err != nil {
+				cfg, err := config.LoadController(configFile)
+				if err != nil {
 					return err
 				}
-				return runController(cmd.Context(), cfg, kubeconfig, logger())
+				return runController(cmd.Context(), cfg, kubeconfig, logger(cfg.LogLevel))
 			},
 		},
 		&cobra.Command{
 			Use: "server", Short: "Give verdicts on presented credentials, over HTTPS", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				cfg := defaultServer()
-				if err := load(configFile, &cfg); err != nil {
+				cfg, err := config.LoadServer(configFile)
+				if err != nil {
 					return err
 				}
-				return runServer(cmd.Context(), cfg, configFile, kubeconfig, logger())
+				return runServer(cmd.Context(), cfg, kubeconfig, logger(cfg.LogLevel))
 			},
 		},
 		checkCommand())
@@ -71,8 +73,8 @@ func command() *cobra.Command {
 }
 
 // logger returns the process's log, and makes the libraries write to it too.
-func logger() *slog.Logger {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+func logger(level slog.Level) *slog.Logger {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
 	klog.SetSlogLogger(log)
 	return log

@@ -6,12 +6,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,25 +26,21 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
+	"github.com/kaana/apikey-operator/internal/config"
 	"github.com/kaana/apikey-operator/internal/keyring"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 	"github.com/kaana/apikey-operator/internal/server"
+	"github.com/kaana/apikey-operator/internal/trust"
 )
 
-// runServer runs the server until ctx is done. The configuration file is named for its lines.
-func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, log *slog.Logger) error {
-	if err := cfg.validate(); err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	format, err := apikey.NewFormat(cfg.TokenPrefix)
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	tokens, err := issuers(cfg, file)
+// runServer runs the server until ctx is done.
+func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *slog.Logger) error {
+	format := cfg.Format()
+	tokens, err := cfg.Issuers(time.Now)
 	if err != nil {
 		return err
 	}
-	certs, config, err := serving(cfg)
+	certs, serving, err := tlsConfig(cfg)
 	if err != nil {
 		return err
 	}
@@ -70,35 +64,35 @@ func runServer(ctx context.Context, cfg ServerConfig, file, kubeconfig string, l
 	group.Go(func() error { return certs.Start(ctx) })
 	group.Go(func() error { return ring.Watch(ctx, kube, cfg.WatchNamespaces...) })
 	group.Go(func() error { tokens.Run(ctx, log); return nil })
-	group.Go(func() error { return srv.Serve(ctx, listeners[0], config) })
+	group.Go(func() error { return srv.Serve(ctx, listeners[0], serving) })
 	group.Go(func() error { return srv.KeepActivity(ctx) })
 	if listeners[1] != nil {
-		group.Go(func() error { return srv.ServeMetrics(ctx, listeners[1], config, registry) })
+		group.Go(func() error { return srv.ServeMetrics(ctx, listeners[1], serving, registry) })
 	}
 	if listeners[2] != nil {
-		group.Go(func() error { return srv.ServeExtAuthz(ctx, listeners[2], config) })
+		group.Go(func() error { return srv.ServeExtAuthz(ctx, listeners[2], serving) })
 	}
 	return group.Wait()
 }
 
-func options(cfg ServerConfig, format apikey.Format, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) server.Options {
+func options(cfg config.Server, format apikey.Format, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) server.Options {
 	verifier := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	if len(cfg.JWT) > 0 { // else a token may be an imported key of that shape
 		verifier.Tokens = tokens
 	}
 	return server.Options{
 		Verifier: verifier, Log: log, Metrics: &server.Metrics{},
-		TrustedProxies: cfg.proxies, UsernamePrefix: cfg.TokenReview.UsernamePrefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
+		TrustedProxies: cfg.Proxies(), UsernamePrefix: cfg.TokenReview.UsernamePrefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
 	}
 }
 
 // assemble returns the server and its metrics.
-func assemble(ctx context.Context, cfg ServerConfig, format apikey.Format, kube *rest.Config, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
+func assemble(ctx context.Context, cfg config.Server, format apikey.Format, kube *rest.Config, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
 	desk, err := newDesk(kube, ring, format)
 	if err != nil {
 		return nil, nil, err
 	}
-	door, err := newLogin(cfg)
+	door, err := newSignIn(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,17 +112,10 @@ func assemble(ctx context.Context, cfg ServerConfig, format apikey.Format, kube 
 }
 
 // openActivity returns who keeps what keys are used for, nil when nobody does.
-func openActivity(ctx context.Context, cfg ServerConfig, log *slog.Logger) (*activity.Keeper, error) {
-	database := cfg.Activity.Database
-	text, err := content("activity.databaseFile", cfg.Activity.DatabaseFile)
-	if err != nil {
+func openActivity(ctx context.Context, cfg config.Server, log *slog.Logger) (*activity.Keeper, error) {
+	database, on, err := cfg.Database()
+	if err != nil || !on {
 		return nil, err
-	}
-	if text != nil {
-		database = strings.TrimSpace(string(text))
-	}
-	if database == "off" {
-		return nil, nil //nolint:nilnil // nobody does
 	}
 	store, err := activity.Open(ctx, database)
 	if errors.Is(err, activity.ErrAway) { // verdicts do not wait for it
@@ -140,55 +127,41 @@ func openActivity(ctx context.Context, cfg ServerConfig, log *slog.Logger) (*act
 }
 
 // newDesk returns where people manage keys: straight at the API server, so that what they read is what is.
-func newDesk(config *rest.Config, ring *keyring.Ring, format apikey.Format) (*keys.Desk, error) {
+func newDesk(kube *rest.Config, ring *keyring.Ring, format apikey.Format) (*manage.Desk, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("register types: %w", err)
 	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
+	c, err := client.New(kube, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
+		return nil, fmt.Errorf("make client for %s: %w", kube.Host, err)
 	}
-	return &keys.Desk{Client: c, Tenants: ring, Format: format, Entropy: rand.Reader, Now: time.Now}, nil
+	return &manage.Desk{Client: c, Tenants: ring, Format: format, Entropy: rand.Reader, Now: time.Now}, nil
 }
 
-// issuers returns the verifier of the configured issuers' tokens. What is wrong with the
-// configuration is said with its line.
-func issuers(cfg ServerConfig, file string) (*jwt.Verifier, error) {
-	tokens, err := jwt.New(cfg.JWT, time.Now)
-	var field *jwt.FieldError
-	if errors.As(err, &field) {
-		path := append([]any{"jwt"}, field.Path...)
-		return nil, fmt.Errorf("configuration %s: %s%s: %w", file, lineOf(file, path...), jwt.Path(path), field.Err)
-	}
-	return tokens, err
-}
-
-// serving returns what keeps the certificate, and the TLS configuration of all doors.
-func serving(cfg ServerConfig) (*certwatcher.CertWatcher, *tls.Config, error) {
+// tlsConfig returns what keeps the certificate, and the TLS configuration of all doors.
+func tlsConfig(cfg config.Server) (*certwatcher.CertWatcher, *tls.Config, error) {
 	certs, err := certwatcher.New(cfg.TLS.CertFile, cfg.TLS.KeyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load certificate %s with key %s: %w", cfg.TLS.CertFile, cfg.TLS.KeyFile, err)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.GetCertificate}
-	if file := cfg.TokenReview.ClientCAFile; file != "" {
-		pem, err := content("tokenReview.clientCAFile", file)
-		if err != nil {
-			return nil, nil, err
-		}
-		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("configuration: tokenReview.clientCAFile: %s holds no certificate in PEM", file)
-		}
+	serving := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.GetCertificate}
+	pem, err := config.ReadFile("tokenReview.clientCAFile", cfg.TokenReview.ClientCAFile)
+	if err != nil || pem == nil {
+		return certs, serving, err
 	}
-	return certs, config, nil
+	if serving.ClientCAs, err = trust.Pool(pem); err != nil {
+		return nil, nil, fmt.Errorf("configuration: tokenReview.clientCAFile: %s %w", cfg.TokenReview.ClientCAFile, err)
+	}
+	serving.ClientAuth = tls.VerifyClientCertIfGiven
+	return certs, serving, nil
 }
 
 // listen opens the listeners; that of an address "0" is nil.
 func listen(ctx context.Context, addresses ...string) ([]net.Listener, error) {
 	out := make([]net.Listener, len(addresses))
 	for i, a := range addresses {
-		if a == "0" {
+		if a == config.Off {
 			continue
 		}
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a)

@@ -33,7 +33,6 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/controller"
 	"github.com/kaana/apikey-operator/internal/keyring"
@@ -108,7 +107,7 @@ func (f *field) tokens(ctx context.Context, account *rest.Config) error {
 	}
 	rotate := func(ours string) error {
 		return f.each(ctx, ours, 0, items, func(o *v1alpha1.ApiKey) error {
-			o.Annotations = map[string]string{kube.RotateAnnotation: "now"}
+			o.Annotations = map[string]string{v1alpha1.RotateAnnotation: "now"}
 			return f.admin.Update(ctx, o)
 		})
 	}

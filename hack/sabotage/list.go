@@ -11,11 +11,11 @@ const (
 	cadence = core + "/cadence.go"
 	jwtDir  = "internal/authn/jwt"
 
-	keysDir      = "internal/keys"
+	manageDir      = "internal/manage"
 	activityDir  = "internal/activity"
 	keyringDir   = "internal/keyring"
 	bootstrapDir = "internal/bootstrap"
-	pluginDir    = "cmd/kubectl-apikey"
+	pluginDir    = "internal/cli"
 	e2e          = "test/e2e"
 )
 
@@ -67,17 +67,17 @@ var breakages = []breakage{
 	}
 	q.size--`, "internal/controller", "TestNamespacesAreServedInTurn", ""},
 	{usable, `case c.Phase == Retired || passed(c.ValidUntil, now):`, `case c.Phase == Retired:`, "internal/controller", "TestController", "any life"},
-	{keysDir + "/keys.go", `return p.Tenant != "" && slices.ContainsFunc(d.Tenants.Projects(p.Tenant), func`, `return slices.ContainsFunc(append(d.Tenants.Projects(p.Tenant), d.Tenants.Projects("globex")...), func`, e2e, "TestEndToEnd", "another tenant's things"},
-	{keysDir + "/keys.go", `return p.Account.ID != "" && o.Spec.Owner.ID == p.Account.ID`, `return true`, e2e, "TestEndToEnd", "access table"},
-	{keysDir + "/keys.go", `if authn.ParseRole(string(o.Spec.Role)) > author.Role {`, `if false {`, e2e, "TestEndToEnd", "exceeds its author"},
-	{keysDir + "/keys.go", `by.Bits() <= n.Bits() && by.Contains(n.Addr())`, `by.Contains(n.Addr())`, e2e, "TestEndToEnd", "exceeds its author"},
-	{keysDir + "/change.go", `if author.Role < authn.Admin && o.Annotations[SuspendedByAnnotation] != author.ID() {`, `if false {`, e2e, "TestEndToEnd", "deliver to a Secret when asked"},
+	{manageDir + "/keys.go", `return p.Tenant != "" && slices.ContainsFunc(d.Tenants.Projects(p.Tenant), func`, `return slices.ContainsFunc(append(d.Tenants.Projects(p.Tenant), d.Tenants.Projects("globex")...), func`, e2e, "TestEndToEnd", "another tenant's things"},
+	{manageDir + "/keys.go", `return p.Account.ID != "" && o.Spec.Owner.ID == p.Account.ID`, `return true`, e2e, "TestEndToEnd", "access table"},
+	{manageDir + "/keys.go", `if authn.ParseRole(string(o.Spec.Role)) > author.Role {`, `if false {`, e2e, "TestEndToEnd", "exceeds its author"},
+	{manageDir + "/keys.go", `by.Bits() <= n.Bits() && by.Contains(n.Addr())`, `by.Contains(n.Addr())`, e2e, "TestEndToEnd", "exceeds its author"},
+	{manageDir + "/change.go", `if author.Role < authn.Admin && o.Annotations[SuspendedByAnnotation] != author.ID() {`, `if false {`, e2e, "TestEndToEnd", "deliver to a Secret when asked"},
 	{"internal/server/api.go", "if !ok {\n\t\treturn\n\t}\n\th := w.Header()", "if !ok && r.Method != http.MethodGet {\n\t\treturn\n\t}\n\th := w.Header()", e2e, "TestEndToEnd", "access table"},
 	{activityDir + "/recorder.go", `c.count++`, `c.count = 1`, activityDir, "TestTheRecorderCountsEverythingOnce", ""},
 	{activityDir + "/unusual.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestUnusual", ""},
 	{activityDir + "/store.go", `DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),`, `DO UPDATE SET count = excluded.count, last = excluded.last"),`, activityDir, "TestStores", ""},
-	{"internal/login/seal.go", `s.aead.Open(nil, nonce, sealed, []byte(name))`, `s.aead.Open(nil, nonce, sealed, []byte(sessionName))`, "internal/login", "TestASessionIsSealedAndKeptToThisHost", ""},
-	{"internal/login/login.go", `!d.now().Before(a.Expires), `, ``, "internal/login", "TestASignInBeginsAndEndsInOneBrowser", ""},
+	{"internal/web/session/seal.go", `s.aead.Open(nil, nonce, sealed, []byte(name))`, `s.aead.Open(nil, nonce, sealed, []byte(sessionName))`, "internal/web/session", "TestASessionIsSealedAndKeptToThisHost", ""},
+	{"internal/web/session/login.go", `!d.now().Before(a.Expires), `, ``, "internal/web/session", "TestASignInBeginsAndEndsInOneBrowser", ""},
 	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
 	{"internal/keyring/slab.go", "t.refs[i], i = t.refs[j], j", "i = j", "internal/keyring", "TestTheSlabAgreesWithAMap", ""},

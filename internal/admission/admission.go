@@ -51,18 +51,18 @@ func stamp(_ context.Context, req admission.Request) admission.Response {
 		if err := json.Unmarshal(req.OldObject.Raw, &old); err != nil {
 			return admission.Errored(http.StatusBadRequest, fmt.Errorf("read the ApiKey as it was: %w", err))
 		}
-		want = old.Annotations[kube.RequestedByAnnotation]
+		want = old.Annotations[v1alpha1.RequestedByAnnotation]
 	}
 	const annotations = "/metadata/annotations"
-	at := annotations + "/" + strings.ReplaceAll(kube.RequestedByAnnotation, "/", "~1") // RFC 6901
-	has, there := o.Annotations[kube.RequestedByAnnotation]
+	at := annotations + "/" + strings.ReplaceAll(v1alpha1.RequestedByAnnotation, "/", "~1") // RFC 6901
+	has, there := o.Annotations[v1alpha1.RequestedByAnnotation]
 	switch {
 	case want == has && (there || want == ""):
 		return admission.Allowed("")
 	case want == "":
 		return admission.Patched("", jsonpatch.NewOperation("remove", at, nil))
 	case o.Annotations == nil:
-		return admission.Patched("", jsonpatch.NewOperation("add", annotations, map[string]string{kube.RequestedByAnnotation: want}))
+		return admission.Patched("", jsonpatch.NewOperation("add", annotations, map[string]string{v1alpha1.RequestedByAnnotation: want}))
 	}
 	return admission.Patched("", jsonpatch.NewOperation("add", at, want))
 }

@@ -24,10 +24,7 @@ import (
 const (
 	// restartedAt is the annotation of `kubectl rollout restart` on a pod template.
 	restartedAt = "kubectl.kubernetes.io/restartedAt"
-	// refreshedAnnotation on a Pod names the credential that its mounted Secret shows. Any change of
-	// a Pod makes its kubelet look at its volumes again.
-	refreshedAnnotation = "auth.kaana.com/refreshed"
-	podPage             = 500
+	podPage     = 500
 )
 
 // tellConsumers restarts and refreshes those who are to know of the current token. It may be
@@ -112,10 +109,10 @@ func (r *Reconciler) refresh(ctx context.Context, namespace, secret, current str
 		}
 		for i := range pods.Items {
 			pod := &pods.Items[i]
-			if !mounts(pod, secret) || pod.Annotations[refreshedAnnotation] == current {
+			if !mounts(pod, secret) || pod.Annotations[v1alpha1.RefreshedAnnotation] == current {
 				continue
 			}
-			touch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{refreshedAnnotation: current}}}
+			touch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1alpha1.RefreshedAnnotation: current}}}
 			if err := r.patch(ctx, pod, touch); client.IgnoreNotFound(err) != nil {
 				return fmt.Errorf("refresh Pod %s (config/rbac/refresh permits it): %w", pod.Name, err)
 			}

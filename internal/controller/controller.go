@@ -22,7 +22,6 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 // The verbs below are all that the controller may do; `make generate` turns them into
@@ -110,7 +109,7 @@ func wakeAt(at, now time.Time) ctrl.Result {
 // Watched returns what the manager's cache is to hold: of Secrets, those that carry our label, and
 // of these the metadata only, because nothing asks the cache for more.
 func Watched() (map[client.Object]cache.ByObject, error) {
-	ours, err := labels.NewRequirement(kube.CredentialLabel, selection.Exists, nil)
+	ours, err := labels.NewRequirement(v1alpha1.CredentialLabel, selection.Exists, nil)
 	if err != nil {
 		return nil, fmt.Errorf("select Secrets: %w", err)
 	}

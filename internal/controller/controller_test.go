@@ -162,7 +162,7 @@ var _ = It("expires a key in time, and an extended one gets a new token", func(c
 var _ = It("rotates when asked, once for each request, and both tokens are accepted", func(ctx SpecContext) {
 	k := newKey(ctx, v1alpha1.ApiKeySpec{})
 	first := k.delivered()
-	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "once"} })
+	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{v1alpha1.RotateAnnotation: "once"} })
 	second := k.delivered(first)
 	Eventually(func() []string { return []string{verdict(first), verdict(second)} }).Should(Equal([]string{"", ""}))
 	Expect(k.object().Status.LastHandledRotateRequest).To(Equal("once"))

@@ -53,7 +53,7 @@ func (k key) condition(kind string) string {
 }
 
 func (k key) rotate(request string) {
-	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: request} })
+	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{v1alpha1.RotateAnnotation: request} })
 }
 
 var _ = It("adds what the template says, keeps it so, and takes it away with the template", func(ctx SpecContext) {

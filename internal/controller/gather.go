@@ -134,7 +134,7 @@ func (r *Reconciler) look(ctx context.Context, o *v1alpha1.ApiKey, v *view) erro
 // labelled returns the digest of the Current credential if a Secret's label names it.
 func labelled(o client.Object, records []apikey.Credential) apikey.Digest {
 	for _, c := range records {
-		if c.Phase == apikey.Current && c.Digest.ID() == o.GetLabels()[kube.CredentialLabel] {
+		if c.Phase == apikey.Current && c.Digest.ID() == o.GetLabels()[v1alpha1.CredentialLabel] {
 			return c.Digest
 		}
 	}
@@ -241,7 +241,7 @@ func (r *Reconciler) strays(ctx context.Context, o *v1alpha1.ApiKey, v *view) er
 	}
 	for i := range list.Items {
 		if s := &list.Items[i]; s.Name != v.SecretName {
-			v.Strays = append(v.Strays, apikey.Stray{Name: s.Name, CredentialID: s.Labels[kube.CredentialLabel]})
+			v.Strays = append(v.Strays, apikey.Stray{Name: s.Name, CredentialID: s.Labels[v1alpha1.CredentialLabel]})
 		}
 	}
 	return nil

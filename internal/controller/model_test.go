@@ -180,7 +180,7 @@ func (m *model) commands() map[string]func(*rapid.T) {
 		"rotate": func(t *rapid.T) {
 			m.step++
 			m.alter(t, func(o *v1alpha1.ApiKey) {
-				o.Annotations = map[string]string{kube.RotateAnnotation: fmt.Sprint(m.step)}
+				o.Annotations = map[string]string{v1alpha1.RotateAnnotation: fmt.Sprint(m.step)}
 			})
 		},
 		"revoke":  func(t *rapid.T) { m.alter(t, func(o *v1alpha1.ApiKey) { o.Spec.State = v1alpha1.KeyRevoked }) },

@@ -17,10 +17,6 @@ import (
 const (
 	managedByLabel = "app.kubernetes.io/managed-by"
 	managedBy      = "kaana-apikey-operator"
-
-	// templatedAnnotation on a Secret names the labels and annotations that the template has put
-	// there, so that they go when the template loses them, and those of others stay.
-	templatedAnnotation = "auth.kaana.com/templated"
 )
 
 // render returns the Secret as it is to be: what it was, with our labels, the token, and what the
@@ -31,12 +27,12 @@ func render(o *v1alpha1.ApiKey, was *corev1.Secret, plain string) *corev1.Secret
 	had := templated(secret)
 	secret.Labels = replace(secret.Labels, had.Labels, more.Labels)
 	secret.Labels[managedByLabel] = managedBy
-	secret.Labels[kube.CredentialLabel] = apikey.DigestOf(plain).ID()
+	secret.Labels[v1alpha1.CredentialLabel] = apikey.DigestOf(plain).ID()
 	secret.Annotations = replace(secret.Annotations, had.Annotations, more.Annotations)
-	delete(secret.Annotations, templatedAnnotation)
+	delete(secret.Annotations, v1alpha1.TemplatedAnnotation)
 	if len(more.Labels)+len(more.Annotations) > 0 {
 		record, _ := json.Marshal(keysOf{slices.Sorted(maps.Keys(more.Labels)), slices.Sorted(maps.Keys(more.Annotations))}) // cannot fail
-		secret.Annotations[templatedAnnotation] = string(record)
+		secret.Annotations[v1alpha1.TemplatedAnnotation] = string(record)
 	}
 	secret.Immutable = nil
 	secret.Data = more.Data
@@ -47,7 +43,7 @@ func render(o *v1alpha1.ApiKey, was *corev1.Secret, plain string) *corev1.Secret
 	return secret
 }
 
-// keysOf is the value of templatedAnnotation.
+// keysOf is the value of v1alpha1.TemplatedAnnotation.
 type keysOf struct {
 	Labels      []string `json:"labels,omitempty"`
 	Annotations []string `json:"annotations,omitempty"`
@@ -56,7 +52,7 @@ type keysOf struct {
 // templated returns what the template has put on the Secret. A record that cannot be read is none.
 func templated(secret *corev1.Secret) keysOf {
 	var had keysOf
-	if json.Unmarshal([]byte(secret.Annotations[templatedAnnotation]), &had) != nil {
+	if json.Unmarshal([]byte(secret.Annotations[v1alpha1.TemplatedAnnotation]), &had) != nil {
 		return keysOf{}
 	}
 	return had
@@ -68,7 +64,7 @@ func replace(in map[string]string, out []string, add map[string]string) map[stri
 		in = map[string]string{}
 	}
 	for _, k := range out {
-		if k != managedByLabel && k != kube.CredentialLabel {
+		if k != managedByLabel && k != v1alpha1.CredentialLabel {
 			delete(in, k)
 		}
 	}

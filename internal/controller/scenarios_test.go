@@ -47,7 +47,7 @@ var scenarios = map[string]func(*world){
 	},
 	"manual rotation": func(w *world) {
 		w.create(v1alpha1.ApiKeySpec{})
-		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "now"} })
+		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{v1alpha1.RotateAnnotation: "now"} })
 	},
 	"rotation restarts a consumer and keeps to the template": func(w *world) {
 		Expect(k8s.Create(w.ctx, deployment(w.namespace, w.name))).To(Succeed())
@@ -56,14 +56,14 @@ var scenarios = map[string]func(*world){
 			Template: &v1alpha1.SecretTemplate{Data: map[string]v1alpha1.TemplateData{"env": "K={{ .Token }}"}},
 		}})
 		w.clock = w.clock.Add(time.Minute)
-		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "now"} })
+		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{v1alpha1.RotateAnnotation: "now"} })
 		s := w.key().secret(w.name)
 		Expect(string(s.Data["env"])).To(Equal("K=" + string(s.Data["token"])))
 	},
 	"overlap ends": func(w *world) {
 		w.create(v1alpha1.ApiKeySpec{})
 		first := w.key().token()
-		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{kube.RotateAnnotation: "now"} })
+		w.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{v1alpha1.RotateAnnotation: "now"} })
 		w.clock = w.clock.Add(apikey.DefaultOverlap)
 		w.dead[first] = true
 		w.settle()

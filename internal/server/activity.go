@@ -14,7 +14,7 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 )
 
 const (
@@ -45,7 +45,7 @@ func (s *Server) KeepActivity(ctx context.Context) error {
 	warnings := rate.NewLimiter(warnsPerSecond, 10*warnsPerSecond)
 	seen := map[[16]byte]time.Time{} // when a key's last use was last looked at
 	s.Activity.Used = func(k activity.Key, at time.Time) {
-		if at.Sub(seen[k.UID]) < keys.UsedInterval {
+		if at.Sub(seen[k.UID]) < manage.UsedInterval {
 			return
 		}
 		select {
@@ -98,7 +98,7 @@ func (s *Server) mark(ctx context.Context, marks <-chan mark) {
 	}
 }
 
-func retiring(formers []keys.Former) []activity.Retiring {
+func retiring(formers []manage.Former) []activity.Retiring {
 	out := make([]activity.Retiring, 0, len(formers))
 	for _, f := range formers {
 		out = append(out, activity.Retiring{Credential: f.Credential, Since: f.Since, Until: f.Until})
@@ -125,14 +125,14 @@ func (q Span) bounds(now time.Time) (activity.Range, error) {
 		r.Since = r.Until.Add(-24 * time.Hour)
 	}
 	if !r.Since.Before(r.Until) {
-		return r, &keys.Problem{Kind: keys.Invalid, Fields: []keys.Field{{Path: "since", Message: "must be before until"}}}
+		return r, &manage.Problem{Kind: manage.Invalid, Fields: []manage.Field{{Path: "since", Message: "must be before until"}}}
 	}
 	if r.Step == time.Minute && now.Sub(r.Since) > minutesBehind {
-		return r, &keys.Problem{Kind: keys.Invalid, Fields: []keys.Field{{Path: "step", Message: "minutes are kept for two days: ask for hours or days"}}}
+		return r, &manage.Problem{Kind: manage.Invalid, Fields: []manage.Field{{Path: "step", Message: "minutes are kept for two days: ask for hours or days"}}}
 	}
 	r.Since, r.Until = r.Since.UTC().Truncate(r.Step), r.Until.UTC().Add(r.Step-1).Truncate(r.Step)
 	if r.Until.Sub(r.Since)/r.Step > maxPoints {
-		return r, &keys.Problem{Kind: keys.Invalid, Fields: []keys.Field{{Path: "step", Message: fmt.Sprintf("more than %d steps: ask for longer ones, or a shorter time", maxPoints)}}}
+		return r, &manage.Problem{Kind: manage.Invalid, Fields: []manage.Field{{Path: "step", Message: fmt.Sprintf("more than %d steps: ask for longer ones, or a shorter time", maxPoints)}}}
 	}
 	return r, nil
 }
@@ -242,7 +242,7 @@ func (s *Server) activityOf(ctx context.Context, o *v1alpha1.ApiKey, span Span) 
 	if err != nil {
 		return keyActivityView{}, err
 	}
-	facts.Retiring = retiring(keys.FormersOf(o))
+	facts.Retiring = retiring(manage.FormersOf(o))
 	v := keyActivityView{ActivityView: viewActivity(report, r, span.Step), Unusual: []unusualView{}}
 	for _, f := range activity.Unusual(facts) {
 		v.Unusual = append(v.Unusual, unusualView{string(f.Pattern), f.Sentence, f.At})

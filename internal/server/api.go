@@ -18,7 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 )
 
 const (
@@ -106,18 +106,18 @@ func sentence(s string) string {
 
 // failed puts what went wrong into an answer.
 func (s *Server) failed(ctx context.Context, err error) error {
-	var p *keys.Problem
+	var p *manage.Problem
 	if !errors.As(err, &p) {
 		if ctx.Err() == nil {
 			s.Log.ErrorContext(ctx, "request failed", "request", requestID(ctx), "error", err)
 		}
 		return withID(ctx, newFailure(http.StatusServiceUnavailable, "The cluster cannot be asked now; try again"))
 	}
-	status := map[keys.Kind]int{keys.Forbidden: http.StatusForbidden, keys.NotFound: http.StatusNotFound, keys.Conflict: http.StatusConflict,
-		keys.Stale: http.StatusPreconditionFailed, keys.Invalid: http.StatusUnprocessableEntity, keys.Expired: http.StatusBadRequest}[p.Kind]
+	status := map[manage.Kind]int{manage.Forbidden: http.StatusForbidden, manage.NotFound: http.StatusNotFound, manage.Conflict: http.StatusConflict,
+		manage.Stale: http.StatusPreconditionFailed, manage.Invalid: http.StatusUnprocessableEntity, manage.Expired: http.StatusBadRequest}[p.Kind]
 	f := newFailure(status, p.Message)
 	switch {
-	case p.Kind == keys.Forbidden:
+	case p.Kind == manage.Forbidden:
 		d := authn.Denial{Code: authn.Forbidden}
 		f.Message, f.Code = d.Message(), string(authn.Forbidden)
 		if p.Message != "" {
@@ -272,7 +272,7 @@ func (s *Server) mountUser(api huma.API) {
 				return &answer[authn.Project]{project}, nil
 			}
 		}
-		return nil, s.failed(ctx, &keys.Problem{Kind: keys.Forbidden})
+		return nil, s.failed(ctx, &manage.Problem{Kind: manage.Forbidden})
 	})
 }
 

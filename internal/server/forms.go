@@ -14,7 +14,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 )
 
 // Scopes that the product itself knows; a key may have others, of whoever asks /auth for them.
@@ -76,17 +76,17 @@ var lifetimes = map[string]time.Duration{"7d": 7 * 24 * time.Hour, "30d": 30 * 2
 
 func (s *Server) createFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	f := s.newForm(p, r)
-	in := keys.New{Project: f.Values["project"], Name: strings.TrimSpace(f.Values["name"]), Description: strings.TrimSpace(f.Values["description"]), Role: v1alpha1.Role(f.Values["role"]),
-		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Once: keys.Once{Name: f.Once, Seen: true}}
+	in := manage.New{Project: f.Values["project"], Name: strings.TrimSpace(f.Values["name"]), Description: strings.TrimSpace(f.Values["description"]), Role: v1alpha1.Role(f.Values["role"]),
+		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Once: manage.Once{Name: f.Once, Seen: true}}
 	if d := lifetimes[f.Values["expires"]]; d > 0 {
 		in.ExpiresAt = s.Desk.Now().Add(d).Truncate(time.Second)
 	}
 	made, err := s.Desk.Create(r.Context(), p, in)
-	var problem *keys.Problem
+	var problem *manage.Problem
 	switch {
-	case errors.Is(err, keys.ErrDone): // the form was sent again: its token was shown, and stays
+	case errors.Is(err, manage.ErrDone): // the form was sent again: its token was shown, and stays
 		http.Redirect(w, r, keysPage+"/"+url.PathEscape(in.Project)+"/"+url.PathEscape(in.Name), http.StatusSeeOther)
-	case errors.As(err, &problem) && problem.Kind != keys.NotFound:
+	case errors.As(err, &problem) && problem.Kind != manage.NotFound:
 		f.blame(problem)
 		s.show(w, r, http.StatusUnprocessableEntity, "new", s.about(p, screen{Title: "Create API key", Data: f}))
 	case err != nil:
@@ -97,7 +97,7 @@ func (s *Server) createFromForm(w http.ResponseWriter, r *http.Request, p authn.
 }
 
 // blame puts what is wrong beside the fields that it is about.
-func (f *form) blame(p *keys.Problem) {
+func (f *form) blame(p *manage.Problem) {
 	for _, fault := range p.Fields {
 		f.Faults[fieldOf(fault.Path)] = fault.Message
 	}
@@ -126,7 +126,7 @@ type minted struct {
 	URL         string
 }
 
-func (s *Server) showToken(w http.ResponseWriter, r *http.Request, p authn.Principal, made keys.Made) {
+func (s *Server) showToken(w http.ResponseWriter, r *http.Request, p authn.Principal, made manage.Made) {
 	v := minted{Key: s.view(made.Key), FormerUntil: instant(made.FormerUntil), URL: s.Login.URL()}
 	title := "A new token is on its way to the Secret"
 	if made.Shown {
@@ -186,7 +186,7 @@ func (s *Server) actOnKey(w http.ResponseWriter, r *http.Request, p authn.Princi
 	case "delete":
 		to, err = keysPage, s.Desk.Delete(ctx, p, project, name, "")
 	default:
-		err = &keys.Problem{Kind: keys.NotFound, Message: "There is nothing at this address"}
+		err = &manage.Problem{Kind: manage.NotFound, Message: "There is nothing at this address"}
 	}
 	if err != nil {
 		s.sorry(w, r, p, err)
@@ -200,8 +200,8 @@ func (s *Server) rotateFromForm(w http.ResponseWriter, r *http.Request, p authn.
 	if err != nil || overlap < 0 || overlap > maxOverlap {
 		overlap = -1
 	}
-	made, err := s.Desk.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, keys.Once{Name: r.PostFormValue("once"), Seen: true})
-	if errors.Is(err, keys.ErrDone) {
+	made, err := s.Desk.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, manage.Once{Name: r.PostFormValue("once"), Seen: true})
+	if errors.Is(err, manage.ErrDone) {
 		http.Redirect(w, r, keysPage+"/"+url.PathEscape(r.PathValue("project"))+"/"+url.PathEscape(r.PathValue("name")), http.StatusSeeOther)
 		return
 	}

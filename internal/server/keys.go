@@ -17,7 +17,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 )
 
 // KeyPath names a key.
@@ -72,8 +72,8 @@ type ListInput struct {
 	Cursor  string `query:"cursor" maxLength:"4096" doc:"The next of the page before"`
 }
 
-func (in ListInput) query() keys.Query {
-	return keys.Query{Project: in.Project, Text: in.Query, State: keys.State(in.State), Limit: max(1, in.Limit), Cursor: in.Cursor}
+func (in ListInput) query() manage.Query {
+	return manage.Query{Project: in.Project, Text: in.Query, State: manage.State(in.State), Limit: max(1, in.Limit), Cursor: in.Cursor}
 }
 
 type adminListInput struct {
@@ -88,7 +88,7 @@ const (
 )
 
 // attention returns the keys that somebody may see, those that want a look first.
-func (s *Server) attention(ctx context.Context, p authn.Principal, q keys.Query) ([]KeyView, error) {
+func (s *Server) attention(ctx context.Context, p authn.Principal, q manage.Query) ([]KeyView, error) {
 	q.Limit, q.Cursor = considered, ""
 	found, err := s.Desk.Find(ctx, p, q)
 	if err != nil {
@@ -154,16 +154,16 @@ func (r *rotation) spec() (*v1alpha1.Rotation, error) {
 		}
 		d, err := time.ParseDuration(f.text)
 		if err != nil {
-			return nil, &keys.Problem{Kind: keys.Invalid, Fields: []keys.Field{{Path: name, Message: "want a duration like 720h"}}}
+			return nil, &manage.Problem{Kind: manage.Invalid, Fields: []manage.Field{{Path: name, Message: "want a duration like 720h"}}}
 		}
 		*f.into = &metav1.Duration{Duration: d}
 	}
 	return out, nil
 }
 
-func (b createBody) ask(once string) (keys.New, error) {
-	in := keys.New{Project: b.Project, Name: b.Name, Description: b.Description, Role: v1alpha1.Role(b.Role), Scopes: b.Scopes,
-		AllowedCIDRs: b.AllowedCIDRs, ToSecret: b.Delivery == "secret", SecretName: b.SecretName, Itself: b.ActsFor == "itself", Once: keys.Once{Name: once}}
+func (b createBody) ask(once string) (manage.New, error) {
+	in := manage.New{Project: b.Project, Name: b.Name, Description: b.Description, Role: v1alpha1.Role(b.Role), Scopes: b.Scopes,
+		AllowedCIDRs: b.AllowedCIDRs, ToSecret: b.Delivery == "secret", SecretName: b.SecretName, Itself: b.ActsFor == "itself", Once: manage.Once{Name: once}}
 	if b.ExpiresAt != nil {
 		in.ExpiresAt = *b.ExpiresAt
 	}
@@ -251,7 +251,7 @@ func (in rotateInput) overlap() (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(in.Body.Overlap)
 	if err != nil || d < 0 || d > maxOverlap {
-		return 0, &keys.Problem{Kind: keys.Invalid, Fields: []keys.Field{{Path: "overlap", Message: "want a duration like 24h, at most 720h"}}}
+		return 0, &manage.Problem{Kind: manage.Invalid, Fields: []manage.Field{{Path: "overlap", Message: "want a duration like 24h, at most 720h"}}}
 	}
 	return d, nil
 }
@@ -282,7 +282,7 @@ func (s *Server) mountKeys(api huma.API) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		return s.made(ctx)(s.Desk.Rotate(ctx, caller(ctx), in.Project, in.Name, overlap, keys.Once{Name: in.IdempotencyKey}))
+		return s.made(ctx)(s.Desk.Rotate(ctx, caller(ctx), in.Project, in.Name, overlap, manage.Once{Name: in.IdempotencyKey}))
 	})
 	huma.Register(api, operation("POST", "/api/keys/{project}/{name}/revoke", "revoke-key", "Revoke a key for good",
 		"It is refused within a second. There is no way back; to refuse it for a while, set its state to Suspended.", authn.WriteKeys, 400, 404, 413, 415, 422), func(ctx context.Context, in *revokeInput) (*keyAnswer, error) {
@@ -296,7 +296,7 @@ func (s *Server) mountKeys(api huma.API) {
 
 // mountFind mounts what looks at keys.
 func (s *Server) mountFind(api huma.API) {
-	list := func(ctx context.Context, q keys.Query) (*answer[page], error) {
+	list := func(ctx context.Context, q manage.Query) (*answer[page], error) {
 		found, err := s.Desk.Find(ctx, caller(ctx), q)
 		if err != nil {
 			return nil, s.failed(ctx, err)
@@ -370,8 +370,8 @@ func (s *Server) key(ctx context.Context) func(*v1alpha1.ApiKey, error) (*keyAns
 }
 
 // made answers with a key and its token, or with what went wrong.
-func (s *Server) made(ctx context.Context) func(keys.Made, error) (*madeAnswer, error) {
-	return func(m keys.Made, err error) (*madeAnswer, error) {
+func (s *Server) made(ctx context.Context) func(manage.Made, error) (*madeAnswer, error) {
+	return func(m manage.Made, err error) (*madeAnswer, error) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
@@ -408,4 +408,4 @@ func (s *Server) used(ctx context.Context, tenant string, views []KeyView) {
 	}
 }
 
-func etag(o *v1alpha1.ApiKey) string { return fmt.Sprintf("%q", keys.Version(o)) }
+func etag(o *v1alpha1.ApiKey) string { return fmt.Sprintf("%q", manage.Version(o)) }

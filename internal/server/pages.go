@@ -16,8 +16,8 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
-	"github.com/kaana/apikey-operator/internal/login"
+	"github.com/kaana/apikey-operator/internal/manage"
+	"github.com/kaana/apikey-operator/internal/web/session"
 )
 
 //go:embed pages
@@ -132,7 +132,7 @@ func (s *Server) mountPages(mux *http.ServeMux) {
 	handle("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, keysPage, http.StatusSeeOther) })
 	handle("GET /login", s.showSignIn)
 	handle("POST /login", s.beginSignIn)
-	handle("GET "+login.CallbackPath, s.completeSignIn)
+	handle("GET "+session.CallbackPath, s.completeSignIn)
 	handle("POST /logout", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, s.Login.End(w, r), http.StatusSeeOther) //nolint:gosec // what the issuer says of itself
 	})
@@ -224,7 +224,7 @@ func (s *Server) sorry(w http.ResponseWriter, r *http.Request, p authn.Principal
 }
 
 func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "signin", screen{Title: "Sign in", Data: login.Local(r.URL.Query().Get("next"))})
+	s.show(w, r, http.StatusOK, "signin", screen{Title: "Sign in", Data: session.Local(r.URL.Query().Get("next"))})
 }
 
 func (s *Server) beginSignIn(w http.ResponseWriter, r *http.Request) {
@@ -244,14 +244,14 @@ func (s *Server) completeSignIn(w http.ResponseWriter, r *http.Request) {
 	if next == "/" {
 		next = keysPage
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // login.Local has seen it
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // session.Local has seen it
 }
 
 // listed is what the list of keys shows.
 type listed struct {
 	Keys     []KeyView
 	Next     string // query of the next page
-	Query    keys.Query
+	Query    manage.Query
 	Projects []authn.Project
 	All      bool
 	CanWrite bool
@@ -261,7 +261,7 @@ type listed struct {
 
 func (s *Server) showKeys(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	q := r.URL.Query()
-	query := keys.Query{Project: q.Get("project"), Text: q.Get("q"), State: keys.State(q.Get("state")), Owner: q.Get("owner"), Limit: 50, Cursor: q.Get("cursor")}
+	query := manage.Query{Project: q.Get("project"), Text: q.Get("q"), State: manage.State(q.Get("state")), Owner: q.Get("owner"), Limit: 50, Cursor: q.Get("cursor")}
 	v := listed{Attention: q.Get("order") == "attention" && p.Role == authn.Admin && !authn.AdminKeys.Permit(p).Denied(), Query: query, Projects: s.Verifier.Keys.Projects(p.Tenant), All: p.Role == authn.Admin, CanWrite: !authn.WriteKeys.Permit(p).Denied()}
 	if err := s.listKeys(r.Context(), p, &v, q); err != nil {
 		s.sorry(w, r, p, err)
@@ -296,7 +296,7 @@ type shown struct {
 	Key      KeyView
 	Activity *keyActivityView // nil: not kept, or not for this reader
 	Timeline *timeline        // nil: nothing to show
-	Events   []keys.Event
+	Events   []manage.Event
 	YAML     string
 	CanWrite bool
 }
@@ -324,7 +324,7 @@ func (s *Server) shownKey(ctx context.Context, p authn.Principal, r *http.Reques
 	views := []KeyView{s.view(o)}
 	s.used(ctx, p.Tenant, views)
 	v.Key = views[0]
-	if v.YAML, err = keys.Manifest(o); err != nil {
+	if v.YAML, err = manage.Manifest(o); err != nil {
 		return shown{}, err
 	}
 	if s.Activity != nil && !authn.ReadActivity.Permit(p).Denied() {

@@ -19,8 +19,8 @@ import (
 
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
-	"github.com/kaana/apikey-operator/internal/login"
+	"github.com/kaana/apikey-operator/internal/manage"
+	"github.com/kaana/apikey-operator/internal/web/session"
 )
 
 // Bounds of one connection and request.
@@ -45,9 +45,9 @@ type Options struct {
 	Verifier *authn.Verifier
 	Log      *slog.Logger // the audit log
 	Metrics  *Metrics
-	Desk     *keys.Desk       // nil: keys are not managed here
+	Desk     *manage.Desk     // nil: keys are not managed here
 	Activity *activity.Keeper // of NewRecorder; nil: nobody counts what keys are used for
-	Login    *login.Door      // nil: there are no pages
+	Login    *session.Door    // nil: there are no pages
 
 	// TrustedProxies are believed what they say in X-Forwarded-For.
 	TrustedProxies []netip.Prefix

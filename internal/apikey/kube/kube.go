@@ -16,20 +16,6 @@ import (
 )
 
 const (
-	// TenantLabel on a Namespace names the tenant it belongs to; without it the Namespace is a
-	// tenant of its own.
-	TenantLabel = "auth.kaana.com/tenant"
-	// CredentialLabel on a delivered Secret names the credential in it, and marks the Secret as
-	// one to watch.
-	CredentialLabel = "auth.kaana.com/credential" //nolint:gosec // a label's name
-
-	// RotateAnnotation on an ApiKey asks for a rotation now, by any value that it had not before.
-	RotateAnnotation = "auth.kaana.com/rotate-requested-at"
-
-	// RequestedByAnnotation on an ApiKey names the user who created it, as the API server knows
-	// them. It does not change.
-	RequestedByAnnotation = "auth.kaana.com/requested-by"
-
 	// BySecret is the field by which a cache indexes ApiKeys: the name of the Secret they deliver to.
 	BySecret = "secretName"
 
@@ -85,7 +71,7 @@ func Cadence(o *v1alpha1.ApiKey) (apikey.Cadence, error) {
 // Rotation returns what is asked and known of the rotation of o, for a controller that started
 // then.
 func Rotation(o *v1alpha1.ApiKey, started time.Time) apikey.Rotation {
-	r := apikey.Rotation{Last: instant(o.Status.LastRotationTime), Requested: o.Annotations[RotateAnnotation],
+	r := apikey.Rotation{Last: instant(o.Status.LastRotationTime), Requested: o.Annotations[v1alpha1.RotateAnnotation],
 		Handled: o.Status.LastHandledRotateRequest, Started: started}
 	if len(r.Requested) > maxRequest {
 		r.Requested = strings.ToValidUTF8(r.Requested[:maxRequest], "")

@@ -18,7 +18,7 @@ const maxName = 253
 // name none.
 func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 	for i, r := range c.ClaimValidationRules {
-		if err := r.hold(claims); err != nil {
+		if err := r.evaluate(claims); err != nil {
 			return authn.Principal{}, fmt.Errorf("claimValidationRules[%d]: %w", i, err)
 		}
 	}
@@ -39,7 +39,7 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		if err != nil {
 			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if !fit(text) {
+		if !validName(text) {
 			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, and no name of the system", f.name, maxName)
 		}
 		*f.to = text
@@ -60,7 +60,7 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 	return p, nil
 }
 
-func (r *Rule) hold(claims map[string]any) error {
+func (r *ClaimRule) evaluate(claims map[string]any) error {
 	if r.program == nil {
 		if v, ok := claims[r.Claim].(string); !ok || v != r.RequiredValue {
 			return fmt.Errorf("claim %s is not what is required", r.Claim)
@@ -195,8 +195,8 @@ func checked(scopes []string) (out []string, limited bool, err error) {
 	return out, true, nil
 }
 
-// fit reports whether a text may name somebody.
-func fit(text string) bool {
+// validName reports whether a text may name somebody.
+func validName(text string) bool {
 	return printable(text) && !strings.HasPrefix(text, "system:") && !strings.HasPrefix(text, "apikey:")
 }
 

@@ -3,15 +3,17 @@
 package jwt
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/google/cel-go/cel"
+
+	"github.com/kaana/apikey-operator/internal/trust"
 )
 
 // Config is one issuer, in the shape of the JWTAuthenticator of Kubernetes'
@@ -21,7 +23,7 @@ type Config struct {
 	// ClaimMappings say who the subject of a token is. The defaults suit Auth0.
 	ClaimMappings Mappings `json:"claimMappings"`
 	// ClaimValidationRules must all hold of a token.
-	ClaimValidationRules []Rule `json:"claimValidationRules"`
+	ClaimValidationRules []ClaimRule `json:"claimValidationRules"`
 }
 
 // Issuer says whose tokens, and which of them, are accepted.
@@ -40,8 +42,6 @@ type Issuer struct {
 	CertificateAuthority string `json:"certificateAuthority"`
 	// CertificateAuthorityFile names a file with these.
 	CertificateAuthorityFile string `json:"certificateAuthorityFile"`
-
-	roots *x509.CertPool
 }
 
 // Mapping finds one property in the claims of a token.
@@ -74,8 +74,8 @@ type Mappings struct {
 	Scopes Mapping `json:"scopes"`
 }
 
-// Rule must hold of a token.
-type Rule struct {
+// ClaimRule must hold of a token.
+type ClaimRule struct {
 	// Claim must have RequiredValue.
 	Claim         string `json:"claim"`
 	RequiredValue string `json:"requiredValue"`
@@ -116,14 +116,14 @@ func Path(path []any) string {
 	return out.String()
 }
 
-func wrong(err error, path ...any) error { return &FieldError{Path: path, Err: err} }
+func fieldError(err error, path ...any) error { return &FieldError{Path: path, Err: err} }
 
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// complete fills in the defaults, compiles the expressions and returns the first thing that is
+// setDefaults fills in the defaults, compiles the expressions and returns the first thing that is
 // wrong, a FieldError.
-func (c *Config) complete() error {
-	if err := c.Issuer.complete(); err != nil {
+func (c *Config) setDefaults() error {
+	if err := c.Issuer.setDefaults(); err != nil {
 		return err
 	}
 	m := &c.ClaimMappings
@@ -139,87 +139,88 @@ func (c *Config) complete() error {
 		{"tenant", &m.Tenant, cel.StringType}, {"scopes", &m.Scopes, cel.ListType(cel.StringType)},
 	} {
 		if f.at.Claim != "" && f.at.Expression != "" {
-			return wrong(errors.New("give claim or expression, not both"), "claimMappings", f.name)
+			return fieldError(errors.New("give claim or expression, not both"), "claimMappings", f.name)
 		}
 		if f.at == &m.Scopes && f.at.Default != "" {
-			return wrong(errors.New("there is no default for scopes: use an expression"), "claimMappings", f.name)
+			return fieldError(errors.New("there is no default for scopes: use an expression"), "claimMappings", f.name)
 		}
 		if f.at.Expression == "" {
 			continue
 		}
 		var err error
 		if f.at.program, err = compile(f.at.Expression, f.kind); err != nil {
-			return wrong(err, "claimMappings", f.name, "expression")
+			return fieldError(err, "claimMappings", f.name, "expression")
 		}
 	}
-	return c.completeRules()
+	return c.compileRules()
 }
 
-func (c *Config) completeRules() error {
+func (c *Config) compileRules() error {
 	for i := range c.ClaimValidationRules {
 		r := &c.ClaimValidationRules[i]
 		if (r.Claim == "") == (r.Expression == "") {
-			return wrong(errors.New("give either claim or expression"), "claimValidationRules", i)
+			return fieldError(errors.New("give either claim or expression"), "claimValidationRules", i)
 		}
 		if r.Expression == "" {
 			continue
 		}
 		var err error
 		if r.program, err = compile(r.Expression, cel.BoolType); err != nil {
-			return wrong(err, "claimValidationRules", i, "expression")
+			return fieldError(err, "claimValidationRules", i, "expression")
 		}
 	}
 	return nil
 }
 
-func (i *Issuer) complete() error {
-	if err := secure(i.URL); err != nil {
-		return wrong(err, "issuer", "url")
+func (i *Issuer) setDefaults() error {
+	if err := requireHTTPS(i.URL); err != nil {
+		return fieldError(err, "issuer", "url")
 	}
 	if i.DiscoveryURL == "" {
 		i.DiscoveryURL = strings.TrimSuffix(i.URL, "/") + "/.well-known/openid-configuration"
 	}
-	if err := secure(i.DiscoveryURL); err != nil {
-		return wrong(err, "issuer", "discoveryURL")
+	if err := requireHTTPS(i.DiscoveryURL); err != nil {
+		return fieldError(err, "issuer", "discoveryURL")
 	}
 	if len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
-		return wrong(errors.New("name at least one audience, and none that is empty: a token for another API must not be accepted"), "issuer", "audiences")
+		return fieldError(errors.New("name at least one audience, and none that is empty: a token for another API must not be accepted"), "issuer", "audiences")
 	}
 	if len(i.Algorithms) == 0 {
 		i.Algorithms = []string{"RS256"}
 	}
 	for n, a := range i.Algorithms {
 		if !slices.Contains(algorithms, a) {
-			return wrong(fmt.Errorf("%q is none of %s", a, strings.Join(algorithms, ", ")), "issuer", "algorithms", n)
+			return fieldError(fmt.Errorf("%q is none of %s", a, strings.Join(algorithms, ", ")), "issuer", "algorithms", n)
 		}
-	}
-	return i.trust()
-}
-
-func (i *Issuer) trust() error {
-	field, text := "certificateAuthority", []byte(i.CertificateAuthority)
-	if i.CertificateAuthorityFile != "" {
-		field = "certificateAuthorityFile"
-		if i.CertificateAuthority != "" {
-			return wrong(errors.New("excludes certificateAuthority"), "issuer", field)
-		}
-		var err error
-		if text, err = os.ReadFile(i.CertificateAuthorityFile); err != nil {
-			return wrong(err, "issuer", field)
-		}
-	}
-	if len(text) == 0 {
-		return nil
-	}
-	i.roots = x509.NewCertPool()
-	if !i.roots.AppendCertsFromPEM(text) {
-		return wrong(errors.New("holds no certificate in PEM"), "issuer", field)
 	}
 	return nil
 }
 
-// secure wants an absolute https URL.
-func secure(address string) error {
+// Client returns the HTTP client that asks the issuer, for its keys and at sign-in. The error is a FieldError.
+func (i *Issuer) Client() (*http.Client, error) {
+	field, text := "certificateAuthority", []byte(i.CertificateAuthority)
+	if i.CertificateAuthorityFile != "" {
+		field = "certificateAuthorityFile"
+		if i.CertificateAuthority != "" {
+			return nil, fieldError(errors.New("excludes certificateAuthority"), "issuer", field)
+		}
+		var err error
+		if text, err = os.ReadFile(i.CertificateAuthorityFile); err != nil {
+			return nil, fieldError(err, "issuer", field)
+		}
+	}
+	if field == "certificateAuthority" && len(text) == 0 {
+		return trust.Client(nil, fetchTimeout), nil
+	}
+	roots, err := trust.Pool(text)
+	if err != nil {
+		return nil, fieldError(err, "issuer", field)
+	}
+	return trust.Client(roots, fetchTimeout), nil
+}
+
+// requireHTTPS wants an absolute https URL.
+func requireHTTPS(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case address == "":

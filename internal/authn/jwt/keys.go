@@ -8,7 +8,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,14 +21,13 @@ import (
 )
 
 const (
-	refreshEvery   = 10 * time.Minute
-	firstRetry     = time.Second
-	longestRetry   = 30 * time.Second
-	unknownEvery   = time.Minute // between two fetches that unknown key ids ask for
-	fetchTimeout   = 5 * time.Second
-	maxAnswer      = 1 << 20
-	minRSABits     = 2048
-	idleConnection = 30 * time.Second
+	refreshEvery = 10 * time.Minute
+	firstRetry   = time.Second
+	longestRetry = 30 * time.Second
+	unknownEvery = time.Minute // between two fetches that unknown key ids ask for
+	fetchTimeout = 5 * time.Second
+	maxAnswer    = 1 << 20
+	minRSABits   = 2048
 )
 
 // keys are an issuer's public keys, kept up to date in the background.
@@ -48,10 +46,8 @@ type keys struct {
 	fetching sync.Mutex
 }
 
-func newKeys(issuer *Issuer, now func() time.Time) *keys {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: issuer.roots, MinVersion: tls.VersionTLS12},
-		Proxy: http.ProxyFromEnvironment, IdleConnTimeout: idleConnection, ForceAttemptHTTP2: true}
-	return &keys{issuer: issuer, now: now, client: &http.Client{Transport: transport, Timeout: fetchTimeout}}
+func newKeys(issuer *Issuer, client *http.Client, now func() time.Time) *keys {
+	return &keys{issuer: issuer, client: client, now: now}
 }
 
 // run keeps the keys up to date until ctx is done: often until they are there, then now and then.
@@ -197,7 +193,7 @@ func (k *keys) download(ctx context.Context) (map[string]jwkset.JWK, error) {
 	if metadata.Issuer != k.issuer.URL {
 		return nil, fmt.Errorf("%s is of issuer %q, not %q", k.issuer.DiscoveryURL, metadata.Issuer, k.issuer.URL)
 	}
-	if err := secure(metadata.JWKSURI); err != nil {
+	if err := requireHTTPS(metadata.JWKSURI); err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)
 	}
 	var set struct {

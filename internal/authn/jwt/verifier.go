@@ -3,6 +3,7 @@
 package jwt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,9 @@ type verified struct {
 func New(configs []Config, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now, issuers: map[string]*trusted{}, cached: map[apikey.Digest]verified{}}
 	for i, c := range configs {
-		if err := c.complete(); err != nil {
+		err := c.setDefaults()
+		client, err2 := c.Issuer.Client()
+		if err = cmp.Or(err, err2); err != nil {
 			var field *FieldError
 			if errors.As(err, &field) {
 				field.Path = append([]any{i}, field.Path...)
@@ -59,10 +62,10 @@ func New(configs []Config, now func() time.Time) (*Verifier, error) {
 			return nil, err
 		}
 		if v.issuers[c.Issuer.URL] != nil {
-			return nil, wrong(errors.New("is the URL of an issuer before"), i, "issuer", "url")
+			return nil, fieldError(errors.New("is the URL of an issuer before"), i, "issuer", "url")
 		}
 		t := &trusted{Config: c}
-		t.keys = newKeys(&t.Issuer, now)
+		t.keys = newKeys(&t.Issuer, client, now)
 		t.parser = golangjwt.NewParser(golangjwt.WithValidMethods(c.Issuer.Algorithms), golangjwt.WithStrictDecoding(),
 			golangjwt.WithIssuer(c.Issuer.URL), golangjwt.WithAudience(c.Issuer.Audiences...), golangjwt.WithExpirationRequired(),
 			golangjwt.WithIssuedAt(), golangjwt.WithLeeway(leeway), golangjwt.WithTimeFunc(now))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package keys
+package manage
 
 import (
 	"context"
@@ -19,14 +19,6 @@ import (
 )
 
 const (
-	// requestLabel on an ApiKey names the request that made it, as its author named it
-	// (Idempotency-Key).
-	requestLabel = "auth.kaana.com/request"
-	// requestAnnotation is a digest of what was asked for.
-	requestAnnotation = "auth.kaana.com/request-sha256"
-	// rotationAnnotation names the last rotation that was asked for by name, and the credential that it made.
-	rotationAnnotation = "auth.kaana.com/rotation-request"
-
 	// rememberRequests is for how long a repeat is taken for one.
 	rememberRequests = 24 * time.Hour
 )
@@ -50,8 +42,8 @@ func (d *Desk) sign(author authn.Principal, in New, o *v1alpha1.ApiKey) error {
 		return fmt.Errorf("digest request: %w", err)
 	}
 	sum := sha256.Sum256(asked)
-	o.Labels = map[string]string{requestLabel: nameOf(author, in.Once.Name)}
-	o.Annotations = map[string]string{requestAnnotation: hex.EncodeToString(sum[:])}
+	o.Labels = map[string]string{v1alpha1.RequestLabel: nameOf(author, in.Once.Name)}
+	o.Annotations = map[string]string{v1alpha1.RequestDigestAnnotation: hex.EncodeToString(sum[:])}
 	return nil
 }
 
@@ -87,7 +79,7 @@ func replayable(was, asked *v1alpha1.ApiKey, seen bool) error {
 	switch {
 	case seen:
 		return ErrDone
-	case was.Annotations[requestAnnotation] != asked.Annotations[requestAnnotation]:
+	case was.Annotations[v1alpha1.RequestDigestAnnotation] != asked.Annotations[v1alpha1.RequestDigestAnnotation]:
 		return &Problem{Kind: Invalid, Message: "This Idempotency-Key was used for another request: give each request its own"}
 	case len(was.Spec.Digests) > 1, was.Spec.State == v1alpha1.KeyRevoked:
 		return &Problem{Kind: Conflict, Message: "This request has made its key already, and the key was changed since"}
@@ -97,12 +89,12 @@ func replayable(was, asked *v1alpha1.ApiKey, seen bool) error {
 
 // madeBy returns the key that the request which signed o has made, nil when it has made none.
 func (d *Desk) madeBy(ctx context.Context, o *v1alpha1.ApiKey) (*v1alpha1.ApiKey, error) {
-	request := o.Labels[requestLabel]
+	request := o.Labels[v1alpha1.RequestLabel]
 	if request == "" {
 		return nil, nil //nolint:nilnil // the request has no name
 	}
 	var list v1alpha1.ApiKeyList
-	if err := d.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingLabels{requestLabel: request}); err != nil {
+	if err := d.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingLabels{v1alpha1.RequestLabel: request}); err != nil {
 		return nil, translate("list", err)
 	}
 	for i := range list.Items {
@@ -118,7 +110,7 @@ func (d *Desk) madeBy(ctx context.Context, o *v1alpha1.ApiKey) (*v1alpha1.ApiKey
 // rotatedBy returns the id of the credential that a rotation of that name has made, "" when there was
 // none.
 func rotatedBy(o *v1alpha1.ApiKey, request string) string {
-	name, id, _ := strings.Cut(o.Annotations[rotationAnnotation], "/")
+	name, id, _ := strings.Cut(o.Annotations[v1alpha1.RotationRequestAnnotation], "/")
 	if request == "" || name != request {
 		return ""
 	}

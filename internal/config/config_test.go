@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package config
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -57,19 +58,13 @@ func understood(t *testing.T, name, text string) error {
 		return err
 	}
 	if name == "controller-config.yaml" {
-		cfg := defaultController()
-		if err := load(file, &cfg); err != nil {
-			return err
-		}
-		return cfg.validate()
-	}
-	cfg := defaultServer()
-	if err := load(file, &cfg); err != nil {
+		_, err := LoadController(file)
 		return err
 	}
-	if err := cfg.validate(); err != nil {
+	cfg, err := LoadServer(file)
+	if err != nil {
 		return err
 	}
-	_, err := issuers(cfg, file)
+	_, err = cfg.Issuers(time.Now)
 	return err
 }

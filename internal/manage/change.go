@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package keys
+package manage
 
 import (
 	"cmp"
@@ -26,10 +26,6 @@ const (
 	maxCredentials = 4 // in spec.digests
 )
 
-// SuspendedByAnnotation is the annotation of a key that names the account which suspended it here. Whoever is not an admin
-// resumes only what they have suspended themselves: not what an admin, or kubectl, has.
-const SuspendedByAnnotation = "auth.kaana.com/suspended-by"
-
 // Change changes a key that its author may see, as change says, which may be asked again. With a version
 // the key must still be that one. It may not exceed its author afterwards.
 func (d *Desk) Change(ctx context.Context, author authn.Principal, project, name, version string, change func(*v1alpha1.ApiKeySpec)) (*v1alpha1.ApiKey, error) {
@@ -37,10 +33,10 @@ func (d *Desk) Change(ctx context.Context, author authn.Principal, project, name
 		was := o.Spec.State
 		change(&o.Spec)
 		if was == v1alpha1.KeySuspended && o.Spec.State == v1alpha1.KeyActive {
-			if author.Role < authn.Admin && o.Annotations[SuspendedByAnnotation] != author.ID() {
+			if author.Role < authn.Admin && o.Annotations[v1alpha1.SuspendedByAnnotation] != author.ID() {
 				return &Problem{Kind: Forbidden, Message: "Somebody else has suspended this key: ask an admin to resume it"}
 			}
-			delete(o.Annotations, SuspendedByAnnotation)
+			delete(o.Annotations, v1alpha1.SuspendedByAnnotation)
 		}
 		return d.within(ctx, author, o)
 	})
@@ -85,7 +81,7 @@ func (d *Desk) stop(ctx context.Context, author authn.Principal, project, name s
 	}
 	patch := map[string]any{"spec": map[string]any{"state": state, "stateReason": reason}}
 	if state == v1alpha1.KeySuspended && o.Spec.State != v1alpha1.KeySuspended {
-		patch["metadata"] = map[string]any{"annotations": map[string]string{SuspendedByAnnotation: author.ID()}}
+		patch["metadata"] = map[string]any{"annotations": map[string]string{v1alpha1.SuspendedByAnnotation: author.ID()}}
 	}
 	text, err := json.Marshal(patch)
 	if err != nil {
@@ -127,7 +123,7 @@ func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name
 		}
 		if !kube.Imported(o) {
 			made = Made{}
-			o.Annotations[kube.RotateAnnotation] = cmp.Or(request, d.Now().UTC().Format(time.RFC3339Nano))
+			o.Annotations[v1alpha1.RotateAnnotation] = cmp.Or(request, d.Now().UTC().Format(time.RFC3339Nano))
 			return nil
 		}
 		if once.Seen && rotatedBy(o, request) != "" {
@@ -145,7 +141,7 @@ func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name
 		}
 		made = Made{Token: token, Shown: true, FormerUntil: d.replace(o, token, overlap, rotatedBy(o, request))}
 		if request != "" {
-			o.Annotations[rotationAnnotation] = request + "/" + token.Digest().ID()
+			o.Annotations[v1alpha1.RotationRequestAnnotation] = request + "/" + token.Digest().ID()
 		}
 		return nil
 	})

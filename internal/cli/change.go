@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package cli
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 )
 
 // switching is a command that sets spec.state.
@@ -120,7 +120,7 @@ func set(ctx context.Context, k8s client.Client, namespace, name string, state v
 	o := &v1alpha1.ApiKey{}
 	o.Namespace, o.Name = namespace, name
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{keys.SuspendedByAnnotation: nil}}, // whoever does it here is an administrator
+		"metadata": map[string]any{"annotations": map[string]any{v1alpha1.SuspendedByAnnotation: nil}}, // whoever does it here is an administrator
 		"spec":     map[string]any{"state": state, "stateReason": reason},
 	})
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *cli) rotateOne(ctx context.Context, k8s client.Client, namespace, name 
 		return err
 	}
 	request := time.Now().UTC().Format(time.RFC3339Nano)
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{kube.RotateAnnotation: request}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1alpha1.RotateAnnotation: request}}})
 	if err != nil {
 		return fmt.Errorf("patch %s: %w", name, err)
 	}
@@ -234,13 +234,13 @@ func (c *cli) rotatable(o *v1alpha1.ApiKey, waits bool) error {
 // everywhere says that a Namespace belongs to whoever asks: the API server decides what they may do in it.
 type everywhere struct{ namespace string }
 
-// Projects implements keys.Tenants.
+// Projects implements manage.Tenants.
 func (e everywhere) Projects(string) []authn.Project {
 	return []authn.Project{{Name: e.namespace, Tenant: e.namespace}}
 }
 
 func (c *cli) rotateDigests(ctx context.Context, k8s client.Client, namespace, name, overlap string) error {
-	desk := &keys.Desk{Client: k8s, Tenants: everywhere{namespace}, Format: c.format, Entropy: rand.Reader, Now: time.Now}
+	desk := &manage.Desk{Client: k8s, Tenants: everywhere{namespace}, Format: c.format, Entropy: rand.Reader, Now: time.Now}
 	within := time.Duration(-1)
 	if overlap != "" {
 		var err error
@@ -255,7 +255,7 @@ func (c *cli) rotateDigests(ctx context.Context, k8s client.Client, namespace, n
 	if !kube.Imported(o) {
 		return fmt.Errorf("%s is delivered to Secret %s, and its token is made by the controller: leave out --show-once", name, cmp.Or(o.Status.SecretName, name))
 	}
-	made, err := desk.Rotate(ctx, authn.Principal{Role: authn.Admin, Tenant: namespace}, namespace, name, within, keys.Once{})
+	made, err := desk.Rotate(ctx, authn.Principal{Role: authn.Admin, Tenant: namespace}, namespace, name, within, manage.Once{})
 	if err != nil {
 		return fmt.Errorf("rotate %s: %w", name, err)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package cli
 
 import (
 	"bytes"
@@ -267,7 +267,7 @@ func tenantOf(ctx context.Context, k8s client.Client, namespace string) (string,
 	if err := k8s.Get(ctx, client.ObjectKey{Name: namespace}, ns); err != nil {
 		return "", fmt.Errorf("get Namespace: %w", err)
 	}
-	if t := ns.Labels[kube.TenantLabel]; t != "" {
+	if t := ns.Labels[v1alpha1.TenantLabel]; t != "" {
 		return t, nil
 	}
 	return namespace, nil

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package cli
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
-	"github.com/kaana/apikey-operator/internal/keys"
+	"github.com/kaana/apikey-operator/internal/manage"
 )
 
 // secretMeta is a Secret without its data, which nobody needs to see here.
@@ -97,7 +97,7 @@ func (c *cli) tell(ctx context.Context, k8s client.Client, o *v1alpha1.ApiKey) e
 		line("Next rotation", "%s", until(o.Status.NextRotationTime, now))
 	}
 	line("Last used", "%s", ago(o.Status.LastUsedTime, now))
-	line("Requested by", "%s", cmp.Or(o.Annotations[kube.RequestedByAnnotation], "unknown"))
+	line("Requested by", "%s", cmp.Or(o.Annotations[v1alpha1.RequestedByAnnotation], "unknown"))
 	_, _ = fmt.Fprintln(w, "Conditions:")
 	for _, s := range o.Status.Conditions {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Type, s.Status, s.Reason, s.Message)
@@ -137,7 +137,7 @@ func listed[T ~string](all []T, none string) string {
 }
 
 func (c *cli) tellEvents(ctx context.Context, k8s client.Client, o *v1alpha1.ApiKey) error {
-	desk := &keys.Desk{Client: k8s, Now: time.Now}
+	desk := &manage.Desk{Client: k8s, Now: time.Now}
 	events, err := desk.Events(ctx, o.Namespace, string(o.UID))
 	if err != nil {
 		return err //nolint:wrapcheck // says what it lists

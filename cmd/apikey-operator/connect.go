@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
+)
+
+// connectTimeout bounds the first call to the API server.
+const connectTimeout = 10 * time.Second
+
+// connect returns a client configuration for an API server that answers and serves ApiKeys.
+func connect(ctx context.Context, kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API server: %w", err)
+	}
+	cfg.UserAgent = "apikey-operator"
+	cfg.QPS = -1 // the default of 20 a second throttles to 20 keys a second; the API server has its own fairness
+
+	probe := rest.CopyConfig(cfg)
+	probe.Timeout = connectTimeout
+	client, err := discovery.NewDiscoveryClientForConfig(probe)
+	if err != nil {
+		return nil, fmt.Errorf("make client for %s: %w", cfg.Host, err)
+	}
+	if _, err := client.ServerVersion(); err != nil {
+		return nil, fmt.Errorf("reach the Kubernetes API server at %s: %w", cfg.Host, err)
+	}
+	if _, err := client.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String()); err != nil {
+		return nil, fmt.Errorf("the API server at %s does not serve ApiKeys; install them with kubectl apply -k config/crd: %w",
+			cfg.Host, err)
+	}
+	return cfg, ctx.Err()
+}
