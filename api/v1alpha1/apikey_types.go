@@ -16,7 +16,7 @@ const (
 	KeyActive KeyState = "Active"
 	// KeySuspended is a key that is refused until it is Active again; nothing is deleted.
 	KeySuspended KeyState = "Suspended"
-	// KeyRevoked is a key that is refused for ever. The API server accepts no way back.
+	// KeyRevoked is a key that is refused permanently. The API server accepts no way back.
 	KeyRevoked KeyState = "Revoked"
 )
 
@@ -144,7 +144,7 @@ const (
 	RefreshPods RefreshTarget = "Pods"
 )
 
-// SecretDelivery says where the token is delivered, in what form, and who is told.
+// SecretDelivery says where the token is delivered, in what form, and which consumers are notified.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.template) || !has(self.template.data) || !((has(self.key) ? self.key : 'token') in self.template.data)",message="template.data must not have the key that holds the token",reason=FieldValueInvalid,fieldPath=".template.data"
 type SecretDelivery struct {
@@ -182,7 +182,7 @@ type SecretDelivery struct {
 	Restart []Consumer `json:"restart,omitempty"`
 
 	// refresh is Pods to touch the Pods that mount the Secret after each new token, so that their
-	// files change within seconds in place of up to 90. Needs the permissions of
+	// files change within seconds instead of up to 90. Needs the permissions of
 	// config/rbac/refresh. Defaults to None.
 	//
 	// +optional
@@ -250,8 +250,8 @@ type Rotation struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	Every *metav1.Duration `json:"every,omitempty"`
 
-	// overlap is how long the former token is accepted beside the new one, at least 5m. Defaults
-	// to 24h, also for keys without a rotation. When three former tokens are still accepted, a
+	// overlap is how long the previous token works beside the new one, at least 5m. Defaults
+	// to 24h, also for keys without a rotation. When three previous tokens still work, a
 	// rotation on schedule waits for one of them to end.
 	//
 	// +optional
@@ -401,14 +401,14 @@ type Credential struct {
 
 // ApiKeyStatus is what the controller has recorded. Only the operator writes it.
 type ApiKeyStatus struct {
-	// observedGeneration is the generation of the spec that this status answers.
+	// observedGeneration is the generation of the spec that condition Ready answers.
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready; Delivered, unless the key has digests; Rotating or, for digests,
-	// RotationDue, when the key has a rotation; and ConsumersTold, when spec.secret.restart or
-	// refresh asks for it. docs/concepts.md lists their reasons.
+	// conditions are Ready and Accepted; Delivered, unless the key has digests; Rotating or, for
+	// digests, RotationDue, when the key has a rotation; and ConsumersNotified, when
+	// spec.secret.restart or refresh is set. docs/concepts.md lists their reasons.
 	//
 	// +optional
 	// +listType=map
@@ -435,14 +435,15 @@ type ApiKeyStatus struct {
 	// +optional
 	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
 
-	// toldCredential is the id of the credential that the consumers (spec.secret.restart and
-	// refresh) have been told of.
+	// notifiedCredential is the id of the credential that the consumers (spec.secret.restart and
+	// refresh) were notified of.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=10
-	ToldCredential string `json:"toldCredential,omitempty"`
+	NotifiedCredential string `json:"notifiedCredential,omitempty"`
 
-	// nextRotationTime is when the key rotates next on schedule.
+	// nextRotationTime is when the current token is due for rotation on schedule. A time in the
+	// past is a rotation that is overdue: condition Rotating or RotationDue says why.
 	//
 	// +optional
 	NextRotationTime *metav1.Time `json:"nextRotationTime,omitempty"`
@@ -469,6 +470,7 @@ type ApiKeyStatus struct {
 // +kubebuilder:resource:shortName=ak,categories=kaana
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`

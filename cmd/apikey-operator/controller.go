@@ -43,7 +43,7 @@ func runController(ctx context.Context, cfg config.Controller, kubeconfig string
 	r := &controller.Reconciler{
 		Metrics: counts,
 		Client:  mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
-		Format: cfg.Format(), Entropy: rand.Reader, Now: time.Now, Started: time.Now(), RequirePolicies: cfg.RequirePolicies,
+		Format: cfg.Format(), Entropy: rand.Reader, Now: time.Now, RequirePolicies: cfg.RequirePolicies,
 	}
 	for _, add := range []func() error{
 		func() error { return r.SetupWithManager(ctx, mgr, cfg.Workers) },

@@ -88,7 +88,7 @@ func options(cfg config.Server, format apikey.Format, ring *keyring.Ring, tokens
 
 // assemble returns the server and its metrics.
 func assemble(ctx context.Context, cfg config.Server, format apikey.Format, kube *rest.Config, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
-	desk, err := newDesk(kube, ring, format)
+	desk, err := newManager(kube, ring, format)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +101,7 @@ func assemble(ctx context.Context, cfg config.Server, format apikey.Format, kube
 		return nil, nil, err
 	}
 	o := options(cfg, format, ring, tokens, log)
-	o.Desk, o.Activity, o.Login = desk, keeper, door
+	o.Manage, o.Activity, o.Login = desk, keeper, door
 	srv := server.New(o)
 	more := []prometheus.Collector{srv.Metrics, ring, tokens}
 	if keeper != nil {
@@ -126,8 +126,8 @@ func openActivity(ctx context.Context, cfg config.Server, log *slog.Logger) (*ac
 	return activity.NewKeeper(server.NewRecorder(), store, cfg.Activity.Retention.Duration, log), nil
 }
 
-// newDesk returns where people manage keys: straight at the API server, so that what they read is what is.
-func newDesk(kube *rest.Config, ring *keyring.Ring, format apikey.Format) (*manage.Desk, error) {
+// newManager returns where people manage keys: straight at the API server, so that what they read is what is.
+func newManager(kube *rest.Config, ring *keyring.Ring, format apikey.Format) (*manage.Service, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("register types: %w", err)
@@ -136,7 +136,7 @@ func newDesk(kube *rest.Config, ring *keyring.Ring, format apikey.Format) (*mana
 	if err != nil {
 		return nil, fmt.Errorf("make client for %s: %w", kube.Host, err)
 	}
-	return &manage.Desk{Client: c, Tenants: ring, Format: format, Entropy: rand.Reader, Now: time.Now}, nil
+	return &manage.Service{Client: c, Tenants: ring, Format: format, Entropy: rand.Reader, Now: time.Now}, nil
 }
 
 // tlsConfig returns what keeps the certificate, and the TLS configuration of all doors.

@@ -11,7 +11,7 @@ const (
 	cadence = core + "/cadence.go"
 	jwtDir  = "internal/authn/jwt"
 
-	manageDir      = "internal/manage"
+	manageDir    = "internal/manage"
 	activityDir  = "internal/activity"
 	keyringDir   = "internal/keyring"
 	bootstrapDir = "internal/bootstrap"

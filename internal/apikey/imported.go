@@ -6,67 +6,52 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kaana/apikey-operator/api/v1alpha1"
 )
 
-// accept is the plan of a key with imported digests: there is nothing to deliver.
-func (s State) accept(now time.Time) Plan {
-	plan := s.plan(s.adopted(now))
-	for _, c := range plan.Credentials {
-		if c.IssuedAt.After(plan.Rotated) {
-			plan.Rotated = c.IssuedAt
+// acceptImported is the plan of a key with imported digests: there is nothing to deliver.
+func (in Input) acceptImported(now time.Time) Plan {
+	records := in.adopt(now)
+	for _, c := range records {
+		if c.IssuedAt.After(in.Rotation.Last) {
+			in.Rotation.Last = c.IssuedAt
 		}
 	}
-	s.Rotation.Last = plan.Rotated
-	plan.WakeAt = s.Key.ExpiresAt
-	s.remind(&plan, now)
+	plan := in.basePlan(records)
+	plan.WakeAt = in.Key.ExpiresAt
+	for _, c := range records { // their ends change whether a token works
+		if !passed(c.ValidUntil, now) {
+			plan.wake(c.ValidUntil)
+		}
+	}
+	delete(plan.Conditions, v1alpha1.ConditionDelivered)
+	delete(plan.Conditions, v1alpha1.ConditionConsumersNotified)
+	in.reportDue(&plan, now)
 	switch {
-	case s.Disputed != "":
-		plan.Ready = Condition{Reason: ReasonDigestConflict,
-			Message: fmt.Sprintf("Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.", s.Disputed)}
-		plan.Notices = append(plan.Notices, s.onChange(ReasonDigestConflict, Notice{Warning: true, Reason: ReasonDigestConflict, Message: plan.Ready.Message})...)
-		plan.WakeAt = Earliest(plan.WakeAt, now.Add(ConflictRetry))
-	case s.Key.Switch == Suspended:
-		plan.Ready = suspended
-		plan.Notices = append(plan.Notices, s.onChange(ReasonSuspended, Notice{Reason: ReasonSuspended, Message: suspended.Message})...)
+	case len(in.Disputed) > 0:
+		plan.set(in, v1alpha1.ConditionReady, Condition{Reason: v1alpha1.ReasonDigestConflict, Message: fmt.Sprintf(
+			"Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.", in.Disputed[0].ID())})
+		plan.wake(now.Add(RetryInterval))
+	case in.Key.State == Suspended:
+		plan.set(in, v1alpha1.ConditionReady, suspended)
 	default:
-		plan.Ready = Condition{True: true, Reason: ReasonAccepted, Message: "The tokens of spec.digests are accepted."}
-		plan.Notices = append(plan.Notices, s.onChange(ReasonAccepted, Notice{Reason: ReasonAccepted, Message: plan.Ready.Message})...)
+		plan.set(in, v1alpha1.ConditionReady, Condition{True: true, Reason: v1alpha1.ReasonAccepted,
+			Message: "The tokens of spec.digests are accepted."})
 	}
 	return plan
 }
 
-// adopted returns the records of the imported digests: those that are new are recorded from now.
-func (s State) adopted(now time.Time) []Credential {
-	out := slices.Clone(s.Digests)
+// adopt returns the records of the imported digests: new ones are recorded from now on.
+func (in Input) adopt(now time.Time) []Credential {
+	out := slices.Clone(in.Digests)
 	for i := range out {
 		out[i].IssuedAt = now
-		for _, was := range s.Credentials {
+		for _, was := range in.Credentials {
 			if was.Digest == out[i].Digest {
 				out[i].IssuedAt = was.IssuedAt
 			}
 		}
 	}
 	return out
-}
-
-// remind says when an imported key, which the operator cannot rotate, is due.
-func (s State) remind(plan *Plan, now time.Time) {
-	if s.Rotation.Fault != "" {
-		s.schedule(plan, now)
-		return
-	}
-	due := s.due()
-	switch {
-	case due.IsZero():
-	case passed(due, now):
-		plan.Due = Condition{True: true, Reason: ReasonRotationDue,
-			Message: "The key was to be rotated at " + due.UTC().Format(time.RFC3339) + ". The operator cannot deliver imported tokens: give spec.digests the digest of a new one."}
-		if !s.Reminded {
-			plan.Notices = append(plan.Notices, Notice{Warning: true, Reason: ReasonRotationDue, Message: plan.Due.Message})
-		}
-	default:
-		plan.Next = due
-		plan.Due = Condition{Reason: ReasonScheduled, Message: "To be rotated by " + due.UTC().Format(time.RFC3339) + "."}
-		plan.WakeAt = Earliest(plan.WakeAt, due)
-	}
 }

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// aged returns the records as time and the spec have made them: what has run out is Retired, and
+// expireDue returns the records as time and the spec have made them: what has run out is Retired, and
 // nothing outlives the key. A credential that has run out stays so even when the key's expiry is
-// moved: "never again" includes a second thought.
-func (s State) aged(now time.Time) []Credential {
-	out := slices.Clone(s.Credentials)
+// moved: a refused token never works again.
+func (in Input) expireDue(now time.Time) []Credential {
+	out := slices.Clone(in.Credentials)
 	for i := range out {
 		c := &out[i]
 		switch {
@@ -19,9 +19,9 @@ func (s State) aged(now time.Time) []Credential {
 		case passed(c.ValidUntil, now):
 			c.Phase = Retired
 		case c.Phase == Current:
-			c.ValidUntil = s.Key.ExpiresAt
+			c.ValidUntil = in.Key.ExpiresAt
 		default:
-			c.ValidUntil = Earliest(c.ValidUntil, s.Key.ExpiresAt)
+			c.ValidUntil = Earliest(c.ValidUntil, in.Key.ExpiresAt)
 		}
 	}
 	return out

@@ -5,24 +5,38 @@ package apikey
 import (
 	"net/netip"
 	"time"
+
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
-// Switch is the state that a key's author gave it (spec.state).
-type Switch uint8
+// State is the state that a key's author gave it (spec.state).
+type State uint8
 
-// The zero Switch is Revoked, so that a state nobody set or knows is refused.
+// The zero State is Revoked, so that a state that is missing or unknown is refused.
 const (
-	Revoked Switch = iota
+	Revoked State = iota
 	Suspended
 	Active
 )
 
+// String returns the state's name as the API has it.
+func (s State) String() string {
+	switch s {
+	case Active:
+		return "Active"
+	case Suspended:
+		return "Suspended"
+	default:
+		return "Revoked"
+	}
+}
+
 // Phase is where a credential stands in its life.
 type Phase uint8
 
-// The zero Phase is Retired, so that a phase nobody set or knows is refused.
+// The zero Phase is Retired, so that a phase that is missing or unknown is refused.
 const (
-	Retired  Phase = iota // refused; kept so that a late caller can be recognised
+	Retired  Phase = iota // refused; kept so that a late client can be recognised
 	Pending               // recorded, hence accepted, but not yet known to be delivered
 	Current               // the one in the delivered Secret
 	Retiring              // replaced, accepted until ValidUntil
@@ -35,7 +49,7 @@ func (p Phase) String() string {
 
 // Key is the part of a key's spec that decides whether its credentials are accepted.
 type Key struct {
-	Switch    Switch
+	State     State
 	ExpiresAt time.Time // zero: does not expire
 	Deleted   bool      // deletion has been requested
 
@@ -43,9 +57,9 @@ type Key struct {
 	Networks []netip.Prefix
 }
 
-// Over reports whether the key is done for: deleted, revoked or expired. It delivers nothing more.
+// Over reports whether the key is deleted, revoked or expired. It delivers nothing more.
 func (k Key) Over(now time.Time) bool {
-	return k.Deleted || k.Switch != Active && k.Switch != Suspended || passed(k.ExpiresAt, now)
+	return k.Deleted || k.State != Active && k.State != Suspended || passed(k.ExpiresAt, now)
 }
 
 // Credential is one digest with its times and phase.
@@ -57,52 +71,35 @@ type Credential struct {
 	ValidUntil time.Time // the first instant at which it is refused; zero: no such instant
 }
 
-// Denial is the reason why a credential that is known is refused. The zero Denial is none.
-type Denial uint8
-
-// The reasons, in the order of precedence: the first that holds is given.
-const (
-	NotDenied  Denial = iota
-	KeyDeleted        // the ApiKey is being deleted
-	KeyRevoked        // spec.state is Revoked
-	KeySuspended
-	KeyExpired        // spec.expiresAt has passed
-	CredentialRetired // replaced, and its overlap has passed
-	WrongNetwork      // presented from outside spec.allowedCIDRs
-)
-
-// String returns the reason as logs, metrics and activity name it.
-func (d Denial) String() string {
-	names := [...]string{"", "deleted", "revoked", "suspended", "expired", "retired", "network"}
-	if int(d) >= len(names) {
-		return "unknown"
-	}
-	return names[d]
-}
-
-// Usable is the only definition of "valid". It answers whether credential c of key k, presented
-// from that address, is accepted at that instant and, when it is not, why. It reads the spec, so a
-// revocation needs no controller to take effect. The zero address is in no network.
-func Usable(k Key, c Credential, from netip.Addr, now time.Time) (Denial, bool) {
+// Usable is the only definition of "valid". It returns why credential c of key k, presented from that address, is refused
+// at that instant, and denial.None when it is accepted. The reasons are checked in the order of the code; the first that
+// holds is returned. Usable reads the spec, so a revocation needs no controller to take effect. The zero address is in no
+// network.
+func Usable(k Key, c Credential, from netip.Addr, now time.Time) denial.Reason {
 	switch {
 	case k.Deleted:
-		return KeyDeleted, false
-	case k.Switch == Suspended:
-		return KeySuspended, false
-	case k.Switch != Active:
-		return KeyRevoked, false
+		return denial.Deleted
+	case k.State == Suspended:
+		return denial.Suspended
+	case k.State != Active:
+		return denial.Revoked
 	case passed(k.ExpiresAt, now):
-		return KeyExpired, false
+		return denial.Expired
 	case c.Phase == Retired || passed(c.ValidUntil, now):
-		return CredentialRetired, false
+		return denial.Retired
 	case k.Networks != nil && !within(k.Networks, from):
-		return WrongNetwork, false
+		return denial.Network
 	}
-	return NotDenied, true
+	return denial.None
 }
 
-// within reports whether an address is in one of the networks. An IPv4 address that came in IPv6
-// form is the IPv4 address.
+// UsableFromAnywhere is Usable without the key's networks: whether the token works for a client in one of them.
+func UsableFromAnywhere(k Key, c Credential, now time.Time) denial.Reason {
+	k.Networks = nil
+	return Usable(k, c, netip.Addr{}, now)
+}
+
+// within reports whether an address is in one of the networks. An IPv4 address in IPv6 form is the IPv4 address.
 func within(networks []netip.Prefix, from netip.Addr) bool {
 	from = from.Unmap().WithZone("")
 	for _, n := range networks {

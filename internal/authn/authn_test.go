@@ -10,6 +10,7 @@ import (
 
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // keys is a keyring of one digest.
@@ -32,7 +33,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := func() authn.Found {
-		return authn.Found{Key: apikey.Key{Switch: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current},
+		return authn.Found{Key: apikey.Key{State: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current},
 			Principal: authn.Principal{Account: authn.Account{ID: "123", Username: "you@example.com"}, Role: authn.Admin, Tenant: "acme"}}
 	}
 	for name, c := range map[string]struct {
@@ -41,24 +42,24 @@ func TestVerify(t *testing.T) {
 		want      authn.Denial
 	}{
 		"a usable credential is its principal": {"imported", nil, authn.Denial{}},
-		"nothing is missing":                   {"", nil, authn.Denial{Code: authn.MissingToken, Reason: "missing"}},
-		"a typo is malformed":                  {"kaana_typo", nil, authn.Denial{Code: authn.InvalidToken, Reason: "malformed"}},
-		"a stranger is unknown":                {"stranger", nil, authn.Denial{Code: authn.InvalidToken, Reason: "unknown"}},
-		"a revoked key looks like a stranger's": {"imported", func(f *authn.Found) { f.Key.Switch = apikey.Revoked },
-			authn.Denial{Code: authn.InvalidToken, Reason: "revoked"}},
-		"so does a suspended one": {"imported", func(f *authn.Found) { f.Key.Switch = apikey.Suspended },
-			authn.Denial{Code: authn.InvalidToken, Reason: "suspended"}},
+		"nothing is missing":                   {"", nil, authn.Deny(denial.Missing)},
+		"a typo is malformed":                  {"kaana_typo", nil, authn.Deny(denial.Malformed)},
+		"a stranger is unknown":                {"stranger", nil, authn.Deny(denial.Unknown)},
+		"a revoked key looks like a stranger's": {"imported", func(f *authn.Found) { f.Key.State = apikey.Revoked },
+			authn.Deny(denial.Revoked)},
+		"so does a suspended one": {"imported", func(f *authn.Found) { f.Key.State = apikey.Suspended },
+			authn.Deny(denial.Suspended)},
 		"so does a retired credential": {"imported", func(f *authn.Found) { f.Credential.Phase = apikey.Retired },
-			authn.Denial{Code: authn.InvalidToken, Reason: "retired"}},
+			authn.Deny(denial.Retired)},
 		"so does one from another network": {"imported", func(f *authn.Found) { f.Key.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
-			authn.Denial{Code: authn.InvalidToken, Reason: "network"}},
+			authn.Deny(denial.Network)},
 		"an expired key says so": {"imported", func(f *authn.Found) { f.Key.ExpiresAt = now },
-			authn.Denial{Code: authn.TokenExpired, Reason: "expired"}},
-		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Account.Username = "system:admin" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
-		"so is a system id":                {"imported", func(f *authn.Found) { f.Principal.Account.ID = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
-		"so is a system tenant":            {"imported", func(f *authn.Found) { f.Principal.Tenant = "system:masters" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
-		"so is the name of a key":          {"imported", func(f *authn.Found) { f.Principal.Account.Username = "apikey:prod:billing" }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
-		"so is a role that nobody defined": {"imported", func(f *authn.Found) { f.Principal.Role = authn.ParseRole("root") }, authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}},
+			authn.Deny(denial.Expired)},
+		"a system user is refused":         {"imported", func(f *authn.Found) { f.Principal.Account.Username = "system:admin" }, authn.Deny(denial.Reserved)},
+		"so is a system id":                {"imported", func(f *authn.Found) { f.Principal.Account.ID = "system:masters" }, authn.Deny(denial.Reserved)},
+		"so is a system tenant":            {"imported", func(f *authn.Found) { f.Principal.Tenant = "system:masters" }, authn.Deny(denial.Reserved)},
+		"so is the name of a key":          {"imported", func(f *authn.Found) { f.Principal.Account.Username = "apikey:prod:billing" }, authn.Deny(denial.Reserved)},
+		"so is a role that nobody defined": {"imported", func(f *authn.Found) { f.Principal.Role = authn.ParseRole("root") }, authn.Deny(denial.Reserved)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := good()
@@ -66,18 +67,18 @@ func TestVerify(t *testing.T) {
 				c.change(&found)
 			}
 			v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{digest: apikey.DigestOf("imported"), found: found}}
-			p, denial, err := v.Verify(c.presented, netip.MustParseAddr("192.0.2.1"))
-			if err != nil || denial != c.want {
-				t.Fatalf("got %+v, %v; want %+v", denial, err, c.want)
+			p, denied, err := v.Verify(c.presented, netip.MustParseAddr("192.0.2.1"))
+			if err != nil || denied != c.want {
+				t.Fatalf("got %+v, %v; want %+v", denied, err, c.want)
 			}
-			if !denial.Denied() && p != found.Principal {
+			if !denied.Denied() && p != found.Principal {
 				t.Errorf("principal %+v", p)
 			}
 		})
 	}
 	v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{err: authn.ErrUnsynced}}
-	if _, denial, err := v.Verify("imported", netip.Addr{}); !errors.Is(err, authn.ErrUnsynced) || denial.Denied() {
-		t.Errorf("an index that is not complete must be undecided: %+v, %v", denial, err)
+	if _, denied, err := v.Verify("imported", netip.Addr{}); !errors.Is(err, authn.ErrUnsynced) || denied.Denied() {
+		t.Errorf("an index that is not complete must be undecided: %+v, %v", denied, err)
 	}
 }
 
@@ -95,7 +96,7 @@ func TestRulesDemandARoleAndAScope(t *testing.T) {
 		"a key with other scopes may not":           {authn.Principal{Role: authn.Admin, Scopes: "keys:read"}, "scope"},
 		"a part of a scope's name is not the scope": {authn.Principal{Role: authn.Member, Scopes: "projects:reader xprojects:read"}, "scope"},
 	} {
-		if got := rule.Permit(c.p); got.Reason != c.want || got.Denied() != (c.want != "") || got.Denied() && got.Status() != 403 {
+		if got := rule.Permit(c.p); got.Reason.String() != c.want || got.Denied() != (c.want != "") || got.Denied() && got.Code().Status() != 403 {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

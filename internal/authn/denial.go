@@ -2,45 +2,27 @@
 
 package authn
 
-import "net/http"
+import "github.com/kaana/apikey-operator/internal/denial"
 
-// Code is what a stranger learns of a denial.
-type Code string
-
-// The codes. A stranger must not learn more: whether a token was revoked, suspended or never
-// existed looks the same from outside.
-const (
-	MissingToken Code = "missing_token"
-	InvalidToken Code = "invalid_token"
-	TokenExpired Code = "token_expired"
-	Forbidden    Code = "insufficient_scope" // RFC 6750, section 3.1
-)
-
-// Denial is a reasoned no. The zero Denial is none.
+// Denial is a reasoned refusal, a value. The zero Denial is none: the request is accepted.
 type Denial struct {
-	Code   Code   // what the caller is told
-	Reason string // the exact reason, for the log, metrics and the key's activity only
+	Reason denial.Reason
+	Detail string // for the log only; empty when the reason says everything
 }
+
+// Deny returns the denial for a reason.
+func Deny(r denial.Reason) Denial { return Denial{Reason: r} }
 
 // Denied reports whether d is a denial at all.
-func (d Denial) Denied() bool { return d.Code != "" }
+func (d Denial) Denied() bool { return d.Reason != denial.None }
 
-// Status returns the HTTP status of the denial.
-func (d Denial) Status() int {
-	if d.Code == Forbidden {
-		return http.StatusForbidden
-	}
-	return http.StatusUnauthorized
-}
+// Code returns what the client learns.
+func (d Denial) Code() denial.Code { return d.Reason.Code() }
 
-// Message returns the sentence that the caller is told.
-func (d Denial) Message() string {
-	switch d.Code {
-	case Forbidden:
-		return "You don't have permission to access this resource"
-	case TokenExpired:
-		return "Token expired"
-	case MissingToken, InvalidToken:
+// String returns the reason and its detail, for the log.
+func (d Denial) String() string {
+	if d.Detail == "" {
+		return d.Reason.String()
 	}
-	return "Invalid or missing authentication token"
+	return d.Reason.String() + ": " + d.Detail
 }

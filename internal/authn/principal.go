@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // Role is what an account may do; the zero Role may do nothing.
@@ -158,11 +159,11 @@ var (
 func (r Rule) Permit(p Principal) Denial {
 	switch {
 	case p.Role < r.Role:
-		return Denial{Code: Forbidden, Reason: "role"}
+		return Deny(denial.Role)
 	case r.Scope != "" && p.Scopes == "" && p.Role < r.Unlimited, r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
-		return Denial{Code: Forbidden, Reason: "scope"}
+		return Deny(denial.Scope)
 	case r.Tenant != "" && p.Tenant != r.Tenant:
-		return Denial{Code: Forbidden, Reason: "tenant"}
+		return Deny(denial.Tenant)
 	}
 	return Denial{}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // Found is what is known of a digest.
@@ -63,32 +64,28 @@ type Verifier struct {
 // only. The error is ErrUndecided.
 func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial, error) {
 	if presented == "" {
-		return Principal{}, Denial{Code: MissingToken, Reason: "missing"}, nil
+		return Principal{}, Deny(denial.Missing), nil
 	}
 	if v.Tokens != nil && v.Tokens.Looks(presented) {
 		return v.Tokens.Verify(presented)
 	}
 	digest, ok := v.Format.Digest(presented)
 	if !ok {
-		return Principal{}, Denial{Code: InvalidToken, Reason: "malformed"}, nil
+		return Principal{}, Deny(denial.Malformed), nil
 	}
 	found, ok, err := v.Keys.Lookup(digest)
 	if err != nil {
 		return Principal{}, Denial{}, err
 	}
 	if !ok {
-		return Principal{}, Denial{Code: InvalidToken, Reason: "unknown"}, nil
+		return Principal{}, Deny(denial.Unknown), nil
 	}
 	p := found.Principal
-	if reason, ok := apikey.Usable(found.Key, found.Credential, from, v.Now()); !ok {
-		code := InvalidToken
-		if reason == apikey.KeyExpired {
-			code = TokenExpired
-		}
-		return p, Denial{Code: code, Reason: reason.String()}, nil
+	if reason := apikey.Usable(found.Key, found.Credential, from, v.Now()); reason != denial.None {
+		return p, Deny(reason), nil
 	}
 	if p.Role == NoRole || p.reserved() {
-		return p, Denial{Code: InvalidToken, Reason: "reserved"}, nil
+		return p, Deny(denial.Reserved), nil
 	}
 	return p, Denial{}, nil
 }

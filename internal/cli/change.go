@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/manage"
 )
 
@@ -216,17 +216,17 @@ func (c *cli) rotatable(o *v1alpha1.ApiKey, waits bool) error {
 	if kube.Imported(o) {
 		return fmt.Errorf("%s has digests, whose tokens the controller does not know: rotate it with --show-once", o.Name)
 	}
-	switch reason, _ := apikey.Usable(kube.Key(o), apikey.Credential{Phase: apikey.Current}, netip.Addr{}, time.Now()); reason {
-	case apikey.KeyDeleted, apikey.KeyRevoked:
-		return fmt.Errorf("%s is %s, for ever: make another key", o.Name, reason)
-	case apikey.KeyExpired:
+	switch reason := apikey.UsableFromAnywhere(kube.Key(o), apikey.Credential{Phase: apikey.Current}, time.Now()); reason {
+	case denial.Deleted, denial.Revoked:
+		return fmt.Errorf("%s is %s permanently: create another key", o.Name, reason)
+	case denial.Expired:
 		return fmt.Errorf("%s has expired: move spec.expiresAt, or make another key", o.Name)
-	case apikey.KeySuspended:
+	case denial.Suspended:
 		if waits {
 			return fmt.Errorf("%s is suspended, and rotates when it is resumed: resume it first, or leave out --wait", o.Name)
 		}
 		c.say("%s/%s is suspended: it rotates when it is resumed.", o.Namespace, o.Name)
-	case apikey.NotDenied, apikey.CredentialRetired, apikey.WrongNetwork:
+	default:
 	}
 	return nil
 }
@@ -240,7 +240,7 @@ func (e everywhere) Projects(string) []authn.Project {
 }
 
 func (c *cli) rotateDigests(ctx context.Context, k8s client.Client, namespace, name, overlap string) error {
-	desk := &manage.Desk{Client: k8s, Tenants: everywhere{namespace}, Format: c.format, Entropy: rand.Reader, Now: time.Now}
+	desk := &manage.Service{Client: k8s, Tenants: everywhere{namespace}, Format: c.format, Entropy: rand.Reader, Now: time.Now}
 	within := time.Duration(-1)
 	if overlap != "" {
 		var err error
@@ -255,14 +255,14 @@ func (c *cli) rotateDigests(ctx context.Context, k8s client.Client, namespace, n
 	if !kube.Imported(o) {
 		return fmt.Errorf("%s is delivered to Secret %s, and its token is made by the controller: leave out --show-once", name, cmp.Or(o.Status.SecretName, name))
 	}
-	made, err := desk.Rotate(ctx, authn.Principal{Role: authn.Admin, Tenant: namespace}, namespace, name, within, manage.Once{})
+	made, err := desk.Rotate(ctx, authn.Principal{Role: authn.Admin, Tenant: namespace}, namespace, name, within, manage.Idempotency{})
 	if err != nil {
 		return fmt.Errorf("rotate %s: %w", name, err)
 	}
 	c.print("%s", made.Token.Reveal())
 	c.say("This is the only time that the token is shown. Keep it where secrets are kept.")
-	if !made.FormerUntil.IsZero() {
-		c.say("The former token is accepted until %s.", made.FormerUntil.UTC().Format(time.RFC3339))
+	if !made.PreviousUntil.IsZero() {
+		c.say("The former token is accepted until %s.", made.PreviousUntil.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

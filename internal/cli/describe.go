@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -26,6 +25,7 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/manage"
 )
 
@@ -115,8 +115,7 @@ func (c *cli) tell(ctx context.Context, k8s client.Client, o *v1alpha1.ApiKey) e
 // verdictOn says in words whether a token would be accepted now, from a network that it may be used from.
 func verdictOn(o *v1alpha1.ApiKey, t apikey.Credential, now time.Time) string {
 	key := kube.Key(o)
-	key.Networks = nil
-	if reason, ok := apikey.Usable(key, t, netip.Addr{}, now); !ok {
+	if reason := apikey.UsableFromAnywhere(key, t, now); reason != denial.None {
 		return "refused: " + reason.String()
 	}
 	if end := apikey.Earliest(key.ExpiresAt, t.ValidUntil); !end.IsZero() {
@@ -137,7 +136,7 @@ func listed[T ~string](all []T, none string) string {
 }
 
 func (c *cli) tellEvents(ctx context.Context, k8s client.Client, o *v1alpha1.ApiKey) error {
-	desk := &manage.Desk{Client: k8s, Now: time.Now}
+	desk := &manage.Service{Client: k8s, Now: time.Now}
 	events, err := desk.Events(ctx, o.Namespace, string(o.UID))
 	if err != nil {
 		return err //nolint:wrapcheck // says what it lists

@@ -28,6 +28,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/keyring"
 )
 
@@ -136,14 +137,14 @@ func (c *cli) verdict(ctx context.Context, a asked) error {
 	if err != nil {
 		return err
 	}
-	p, denial, err := look.verifier.Verify(token, from)
+	p, denied, err := look.verifier.Verify(token, from)
 	if err != nil {
 		return fmt.Errorf("judge the token: %w", err)
 	}
-	if !denial.Denied() {
-		denial = a.permit(p)
+	if !denied.Denied() {
+		denied = a.permit(p)
 	}
-	who := identity{Accepted: !denial.Denied(), Reason: denial.Reason, Key: p.Key.String()}
+	who := identity{Accepted: !denied.Denied(), Reason: denied.String(), Key: p.Key.String()}
 	if p.Known() {
 		who.ID, who.Username, who.Role, who.Tenant, who.Scopes = p.ID(), p.Username(), p.Role.String(), p.Tenant, strings.Fields(string(p.Scopes))
 		if !p.Expires.IsZero() {
@@ -153,7 +154,7 @@ func (c *cli) verdict(ctx context.Context, a asked) error {
 	return c.tellIdentity(a, who)
 }
 
-// permit returns the denial of somebody who may not do what is asked for.
+// permit returns the denied of somebody who may not do what is asked for.
 func (a asked) permit(p authn.Principal) authn.Denial {
 	for _, scope := range append([]string{""}, a.scopes...) {
 		if d := (authn.Rule{Role: authn.ParseRole(a.role), Scope: scope}).Permit(p); d.Denied() {
@@ -306,11 +307,11 @@ func (c *cli) checks(ctx context.Context, a asked) error {
 	if err != nil {
 		return err
 	}
-	p, denial, err := look.verifier.Verify(token, from)
+	p, denied, err := look.verifier.Verify(token, from)
 	if err != nil {
 		return fmt.Errorf("judge the token: %w", err)
 	}
-	if err := c.walk(append(c.steps(token, look, p), a.steps(p)...), cmp.Or(denial.Reason, a.permit(p).Reason)); err != nil {
+	if err := c.walk(append(c.steps(token, look, p), a.steps(p)...), cmp.Or(denied.Reason, a.permit(p).Reason)); err != nil {
 		return err
 	}
 	c.print("accepted: %s, role %s, tenant %s", p.Username(), p.Role, p.Tenant)
@@ -321,7 +322,7 @@ func (c *cli) checks(ctx context.Context, a asked) error {
 }
 
 // walk prints checks until the one that failed.
-func (c *cli) walk(steps []step, failed string) error {
+func (c *cli) walk(steps []step, failed denial.Reason) error {
 	for _, s := range steps {
 		if s.reason == failed {
 			c.print("✗ %s", s.no)
@@ -330,14 +331,17 @@ func (c *cli) walk(steps []step, failed string) error {
 		}
 		c.print("✓ %s", s.yes)
 	}
-	if failed != "" {
-		return exit{exitRefused, errors.New("refused: " + failed)}
+	if failed != denial.None {
+		return exit{exitRefused, fmt.Errorf("refused: %s", failed)}
 	}
 	return nil
 }
 
 // step is one check: what is said when it passes, when it is the one that fails, and what to do then.
-type step struct{ reason, yes, no, help string }
+type step struct {
+	reason        denial.Reason
+	yes, no, help string
+}
 
 // steps are the checks of a key, in the order of apikey.Usable.
 func (c *cli) steps(token string, look looked, p authn.Principal) []step {
@@ -366,17 +370,17 @@ func (c *cli) steps(token string, look looked, p authn.Principal) []step {
 		shape = "it has the shape of this installation's tokens, and its checksum is right"
 	}
 	return []step{
-		{"malformed", shape, "it starts like a token of this installation, but is not whole: its length, an odd character or its checksum is wrong",
+		{denial.Malformed, shape, "it starts like a token of this installation, but is not whole: its length, an odd character or its checksum is wrong",
 			"Part of it was lost or mistyped on the way: take it anew from where it is kept."},
-		{"unknown", "an ApiKey " + where + " has its SHA-256: " + of, "no ApiKey " + where + " has its SHA-256",
+		{denial.Unknown, "an ApiKey " + where + " has its SHA-256: " + of, "no ApiKey " + where + " has its SHA-256",
 			"It was never made here, or its ApiKey was deleted, or it was replaced so long ago that its record is gone."},
-		{"deleted", "the ApiKey is not being deleted", "the ApiKey " + of + " is being deleted", "Make another key."},
-		{"suspended", "the ApiKey is not suspended", "the ApiKey " + of + " is suspended" + because(o), "kubectl apikey resume " + o.Name + " -n " + o.Namespace},
-		{"revoked", "the ApiKey is not revoked", "the ApiKey " + of + " is revoked" + because(o), "That is for ever: make another key."},
-		{"expired", "the ApiKey has not expired", "the ApiKey " + of + " has expired: " + until(o.Spec.ExpiresAt, time.Now()), "Move spec.expiresAt, or make another key."},
-		{"retired", replaced, "it was replaced, and its overlap is over", "Take the current one from " + source + "; whoever still has this one has not noticed a rotation."},
-		{"network", "it may be used from there", "it may be used from " + listed(o.Spec.AllowedCIDRs, "anywhere") + " only", "Say with --from where it is presented from; change spec.allowedCIDRs if that is right."},
-		{"reserved", "its account and tenant have names of their own", "its account or tenant has a name that is kept for others (system:, apikey:), or no role", "Correct spec.owner, spec.role, or the tenant label of the Namespace."},
+		{denial.Deleted, "the ApiKey is not being deleted", "the ApiKey " + of + " is being deleted", "Make another key."},
+		{denial.Suspended, "the ApiKey is not suspended", "the ApiKey " + of + " is suspended" + because(o), "kubectl apikey resume " + o.Name + " -n " + o.Namespace},
+		{denial.Revoked, "the ApiKey is not revoked", "the ApiKey " + of + " is revoked" + because(o), "That is for ever: make another key."},
+		{denial.Expired, "the ApiKey has not expired", "the ApiKey " + of + " has expired: " + until(o.Spec.ExpiresAt, time.Now()), "Move spec.expiresAt, or make another key."},
+		{denial.Retired, replaced, "it was replaced, and its overlap is over", "Take the current one from " + source + "; whoever still has this one has not noticed a rotation."},
+		{denial.Network, "it may be used from there", "it may be used from " + listed(o.Spec.AllowedCIDRs, "anywhere") + " only", "Say with --from where it is presented from; change spec.allowedCIDRs if that is right."},
+		{denial.Reserved, "its account and tenant have names of their own", "its account or tenant has a name that is kept for others (system:, apikey:), or no role", "Correct spec.owner, spec.role, or the tenant label of the Namespace."},
 	}
 }
 
@@ -390,10 +394,10 @@ func because(o v1alpha1.ApiKey) string {
 // steps are the checks of what somebody may do.
 func (a asked) steps(p authn.Principal) (out []step) {
 	if a.role != "" {
-		out = append(out, step{"role", "its role is " + p.Role.String(), "its role is " + p.Role.String() + ", which is less than " + a.role, "Change spec.role, which takes the verb grant on apikeyroles/" + a.role + "."})
+		out = append(out, step{denial.Role, "its role is " + p.Role.String(), "its role is " + p.Role.String() + ", which is less than " + a.role, "Change spec.role, which takes the verb grant on apikeyroles/" + a.role + "."})
 	}
 	if len(a.scopes) > 0 {
-		out = append(out, step{"scope", "it may " + strings.Join(a.scopes, ", "), "it is limited to " + string(p.Scopes), "Change spec.scopes, which takes the verb grant on each."})
+		out = append(out, step{denial.Scope, "it may " + strings.Join(a.scopes, ", "), "it is limited to " + string(p.Scopes), "Change spec.scopes, which takes the verb grant on each."})
 	}
 	return out
 }

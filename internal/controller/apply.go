@@ -13,32 +13,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
-const (
-	conditionReady         = "Ready"
-	conditionDelivered     = "Delivered"
-	conditionRotating      = "Rotating"
-	conditionRotationDue   = "RotationDue"
-	conditionConsumersTold = "ConsumersTold"
-)
-
-// apply carries out a plan in its fixed order and brings the view up to date with what was
+// apply carries out a plan in its fixed order and brings the observation up to date with what was
 // written, so that the next decision needs no new look.
-func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan, now time.Time) error {
+func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plan apikey.Plan, now time.Time) error {
+	r.logPlan(ctx, o, plan)
 	if plan.Step == apikey.Mint {
 		return r.mint(ctx, o, v, plan, now)
-	}
-	if plan.Step == apikey.Read {
-		return r.read(ctx, o, v)
 	}
 	if err := r.record(ctx, o, v, plan); err != nil {
 		return err
@@ -49,143 +39,109 @@ func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *view, pla
 	return r.step(ctx, o, v, plan.Step)
 }
 
+// logPlan writes one line for each step, at level debug.
+func (r *Reconciler) logPlan(ctx context.Context, o *v1alpha1.ApiKey, plan apikey.Plan) {
+	log := logf.FromContext(ctx).V(1)
+	if !log.Enabled() {
+		return
+	}
+	ready, accepted := plan.Conditions[v1alpha1.ConditionReady], plan.Conditions[v1alpha1.ConditionAccepted]
+	log.Info("decided", "namespace", o.Namespace, "name", o.Name, "generation", o.Generation, "step", plan.Step.String(),
+		"ready", ready.Reason, "accepted", accepted.Reason, "credentials", len(plan.Credentials), "wakeAt", plan.WakeAt)
+}
+
 // step takes the step of a plan whose records are written.
-func (r *Reconciler) step(ctx context.Context, o *v1alpha1.ApiKey, v *view, step apikey.Step) error {
+func (r *Reconciler) step(ctx context.Context, o *v1alpha1.ApiKey, v *observation, step apikey.Step) error {
 	switch step {
 	case apikey.Publish:
-		return r.publish(ctx, o, v, v.hand.Reveal())
+		return r.publish(ctx, o, v, v.token.Reveal())
 	case apikey.Redeliver:
-		plain, _, ok := known(o, v.secret, v.Credentials)
+		plain, _, ok := recordedToken(o, v.secret, v.Credentials)
 		if !ok {
 			return fmt.Errorf("rewrite Secret %s: the token in it is not recorded", v.SecretName)
 		}
 		return r.publish(ctx, o, v, plain)
 	case apikey.Unpublish:
 		return r.unpublish(ctx, o, v)
-	case apikey.Tell:
-		return r.tellConsumers(ctx, o, v)
-	case apikey.Mint, apikey.Read, apikey.Settle:
+	case apikey.Notify:
+		return r.notify(ctx, o, v)
+	case apikey.Mint, apikey.Settle:
 	}
 	return nil
 }
 
-// mint makes a token and records its digest. The plaintext stays in hand, to be published. What the Secret was
-// before the digest is recorded is what publishing replaces: its resourceVersion is the fence against another
-// leader.
-func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan, now time.Time) error {
+// mint makes a token and records its digest. The plaintext stays in memory, to be published. What the Secret was before
+// the digest is recorded is what publishing replaces: its resourceVersion is the fence against another leader.
+func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plan apikey.Plan, now time.Time) error {
 	token, err := r.Format.Mint(r.Entropy)
 	if err != nil {
 		return fmt.Errorf("mint token: %w", err)
 	}
-	plan.Credentials = append(plan.Credentials, apikey.Credential{Digest: token.Digest(), Hint: token.Hint(),
-		Phase: apikey.Pending, IssuedAt: now, ValidUntil: v.Key.ExpiresAt})
+	plan = v.WithMinted(plan, apikey.Credential{Digest: token.Digest(), Hint: token.Hint(), Phase: apikey.Pending, IssuedAt: now,
+		ValidUntil: v.Key.ExpiresAt}, now)
 	if err := r.record(ctx, o, v, plan); err != nil {
 		return err
 	}
-	v.hand, v.Held = token, token.Digest()
+	v.token, v.Minted = token, token.Digest()
 	return nil
 }
 
-// record writes the plan's credentials and conditions to the status when they differ from what is
-// there, and tells what happened. The write compares and swaps on the resourceVersion that was read.
-func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *view, plan apikey.Plan) error {
+// record writes the status of the plan when it differs from what is recorded, and emits the Events. The write compares and
+// swaps on the resourceVersion that was read.
+func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plan apikey.Plan) error {
 	next := o.DeepCopy()
 	status := &next.Status
-	status.ObservedGeneration = o.Generation
+	status.ObservedGeneration = plan.Conditions[v1alpha1.ConditionReady].Generation
 	status.Credentials = kube.Records(plan.Credentials)
-	if plan.Delivered.True {
+	if plan.Conditions[v1alpha1.ConditionDelivered].True {
 		status.SecretName = v.SecretName
 	}
-	status.LastRotationTime, status.LastHandledRotateRequest = kube.Instant(plan.Rotated), plan.Handled
-	status.ToldCredential = plan.Told
-	setCondition(next, conditionReady, plan.Ready)
-	setCondition(next, conditionDelivered, plan.Delivered)
-	if plan.Ready.Reason != "" { // a plan that sees the key to a rest knows about its rotation too
-		status.NextRotationTime = kube.Instant(plan.Next)
-		setOrRemove(next, conditionRotating, plan.Rotating)
-		setOrRemove(next, conditionRotationDue, plan.Due)
-		if plan.Step != apikey.Tell && !sameFault(o, plan.Consumers) {
-			setOrRemove(next, conditionConsumersTold, plan.Consumers)
-		}
-	}
+	status.LastRotationTime, status.LastHandledRotateRequest = kube.TimePointer(plan.Rotated), plan.Handled
+	status.NextRotationTime, status.NotifiedCredential = kube.TimePointer(plan.Due), plan.Notified
+	kube.SetConditions(next, plan.Conditions)
 	if !equality.Semantic.DeepEqual(next.Status, o.Status) {
 		if err := r.Client.Status().Update(ctx, next); err != nil {
 			return fmt.Errorf("write status: %w", err)
 		}
 		if next.ResourceVersion != o.ResourceVersion { // else the API server saw no difference
-			r.seen.supersede(o)
+			r.memory.supersede(o)
 		}
 		*o = *next
 	}
-	v.Credentials, v.LastReason = plan.Credentials, reasonOf(o, conditionReady)
-	v.Rotation.Last, v.Rotation.Handled, v.Consumers.Told = plan.Rotated, plan.Handled, plan.Told
-	for _, n := range plan.Notices {
-		r.tell(o, n)
+	v.Credentials, v.Conditions = plan.Credentials, plan.Conditions
+	v.Rotation.Last, v.Rotation.Handled, v.Consumers.Notified = plan.Rotated, plan.Handled, plan.Notified
+	for _, e := range plan.Events {
+		r.emit(o, e)
 	}
 	r.Metrics.rotated(plan)
 	return nil
 }
 
-// sameFault reports whether the consumers' fault is recorded already: its words may differ each time,
-// and a write would wake us to try again.
-func sameFault(o *v1alpha1.ApiKey, c apikey.Condition) bool {
-	was := meta.FindStatusCondition(o.Status.Conditions, conditionConsumersTold)
-	return was != nil && c.Reason == apikey.ReasonNotTold && was.Reason == string(c.Reason) && was.ObservedGeneration == o.Generation
-}
-
-func setCondition(o *v1alpha1.ApiKey, kind string, c apikey.Condition) {
-	if c.Reason == "" {
-		return
-	}
-	status := metav1.ConditionFalse
-	if c.True {
-		status = metav1.ConditionTrue
-	}
-	meta.SetStatusCondition(&o.Status.Conditions, metav1.Condition{Type: kind, Status: status,
-		ObservedGeneration: o.Generation, Reason: string(c.Reason), Message: c.Message})
-}
-
-func setOrRemove(o *v1alpha1.ApiKey, kind string, c apikey.Condition) {
-	if c.Reason == "" {
-		meta.RemoveStatusCondition(&o.Status.Conditions, kind)
-		return
-	}
-	setCondition(o, kind, c)
-}
-
-// reasonOf returns the reason of a condition as recorded, "" when it is not.
-func reasonOf(o *v1alpha1.ApiKey, kind string) apikey.Reason {
-	if c := meta.FindStatusCondition(o.Status.Conditions, kind); c != nil {
-		return apikey.Reason(c.Reason)
-	}
-	return ""
-}
-
-// tell emits an event about the ApiKey.
-func (r *Reconciler) tell(o *v1alpha1.ApiKey, n apikey.Notice) {
+// emit emits an Event about the ApiKey.
+func (r *Reconciler) emit(o *v1alpha1.ApiKey, e apikey.Event) {
 	kind := corev1.EventTypeNormal
-	if n.Warning {
+	if e.Warning {
 		kind = corev1.EventTypeWarning
 	}
-	r.Events.Eventf(o, nil, kind, string(n.Reason), "Reconcile", "%s", n.Message)
+	r.Events.Eventf(o, nil, kind, e.Reason, "Reconcile", "%s", e.Message)
 }
 
 // publish writes the Secret with that token: creates it, or replaces exactly the version that was
 // seen.
-func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *view, plain string) error {
-	seen := v.secret
-	if seen != nil && seen.Immutable != nil && *seen.Immutable { // somebody sealed it: make it anew
-		if err := r.remove(ctx, seen); err != nil {
+func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plain string) error {
+	was := v.secret
+	if was != nil && was.Immutable != nil && *was.Immutable { // it was sealed: create it anew
+		if err := r.remove(ctx, was); err != nil {
 			return err
 		}
-		seen = nil
+		was = nil
 	}
-	if seen == nil {
-		seen = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: v.SecretName,
+	if was == nil {
+		was = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: v.SecretName,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(o, v1alpha1.GroupVersion.WithKind("ApiKey"))}}}
-		seen.OwnerReferences[0].BlockOwnerDeletion = nil // needs a permission on the owner, for nothing here
+		was.OwnerReferences[0].BlockOwnerDeletion = nil // needs a permission on the owner, for nothing here
 	}
-	secret := render(o, seen, plain)
+	secret := render(o, was, plain)
 	write := r.Client.Update
 	if secret.ResourceVersion == "" {
 		write = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error {
@@ -195,19 +151,19 @@ func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *view, p
 	if err := write(ctx, secret); err != nil {
 		return r.unwritten(ctx, o, v, scrub(err, plain))
 	}
-	v.secret, v.blind, v.Secret = secret, false, see(o, secret, v.Credentials)
-	v.Secret.Exact = true // or as exact as whoever changes it on its way lets it be
-	r.seen.remember(o, secret.ResourceVersion, v.Secret)
+	v.secret, v.metadata, v.Secret = secret, false, observedSecret(o, secret, v.Credentials)
+	v.Secret.Exact = true // or as exact as a mutating webhook lets it be
+	r.memory.remember(o, secret.ResourceVersion, v.Secret)
 	return nil
 }
 
-// unwritten decides what a Secret that could not be written comes to.
-func (r *Reconciler) unwritten(ctx context.Context, o *v1alpha1.ApiKey, v *view, err error) error {
+// unwritten handles a failed Secret write.
+func (r *Reconciler) unwritten(ctx context.Context, o *v1alpha1.ApiKey, v *observation, err error) error {
 	switch {
-	case v.blind && needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return r.read(ctx, o, v) // it may be sealed, or of another type: the next write knows
+	case v.metadata && needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return r.observeLive(ctx, o, v) // it may be sealed, or of another type: the next write knows
 	case needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		v.Refused.Text = err.Error()
+		v.SecretFault = err.Error()
 		return nil
 	}
 	return fmt.Errorf("write Secret %s: %w", v.SecretName, err)
@@ -226,9 +182,9 @@ func scrub(err error, plain string) error {
 
 // unpublish deletes the Secret in the version that was seen, if the ApiKey is still as it was when
 // that was decided.
-func (r *Reconciler) unpublish(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
+func (r *Reconciler) unpublish(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
 	if v.secret == nil {
-		if err := r.read(ctx, o, v); err != nil || v.Secret.Holding != apikey.Ours {
+		if err := r.observeLive(ctx, o, v); err != nil || v.Secret.Ownership != apikey.Ours {
 			return err
 		}
 	}
@@ -238,7 +194,7 @@ func (r *Reconciler) unpublish(ctx context.Context, o *v1alpha1.ApiKey, v *view)
 	if err := r.remove(ctx, v.secret); err != nil {
 		return err
 	}
-	v.secret, v.Secret = nil, apikey.Seen{}
+	v.secret, v.Secret = nil, apikey.ObservedSecret{}
 	return nil
 }
 
@@ -259,7 +215,7 @@ func (r *Reconciler) sweep(ctx context.Context, o *v1alpha1.ApiKey, names []stri
 		if err != nil {
 			return fmt.Errorf("get Secret %s: %w", name, err)
 		}
-		if see(o, secret, nil).Holding == apikey.Ours {
+		if ownedBy(secret, o) {
 			if err := r.remove(ctx, secret); err != nil {
 				return err
 			}

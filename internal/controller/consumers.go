@@ -27,10 +27,9 @@ const (
 	podPage     = 500
 )
 
-// tellConsumers restarts and refreshes those who are to know of the current token. It may be
-// repeated: whoever knows already is left alone. A refusal that needs a person is a fault, not an
-// error.
-func (r *Reconciler) tellConsumers(ctx context.Context, o *v1alpha1.ApiKey, v *view) error {
+// notify restarts and refreshes the consumers of the current token. It may be repeated: a consumer that has the token is
+// left alone. A refusal that needs a person is a fault, not an error.
+func (r *Reconciler) notify(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
 	current := ""
 	for _, c := range v.Credentials {
 		if c.Phase == apikey.Current {
@@ -38,27 +37,27 @@ func (r *Reconciler) tellConsumers(ctx context.Context, o *v1alpha1.ApiKey, v *v
 		}
 	}
 	var refused []error
-	for _, err := range r.tellAll(ctx, o, v, current) {
+	for _, err := range r.notifyAll(ctx, o, v, current) {
 		if !needsPerson(err) {
 			return err
 		}
 		refused = append(refused, err)
 	}
 	if len(refused) > 0 {
-		v.Consumers.Fault.Text = strings.ReplaceAll(errors.Join(refused...).Error(), "\n", "; ")
+		v.Consumers.Fault = strings.ReplaceAll(errors.Join(refused...).Error(), "\n", "; ")
 		return nil
 	}
-	v.Consumers.Told = current
+	v.Consumers.Notified = current
 	return nil
 }
 
-// needsPerson reports whether an error stays until somebody changes something.
+// needsPerson reports whether an error stays until a person changes something.
 func needsPerson(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// tellAll tells every consumer, whatever becomes of the others.
-func (r *Reconciler) tellAll(ctx context.Context, o *v1alpha1.ApiKey, v *view, current string) (errs []error) {
+// notifyAll notifies every consumer, also when another one fails.
+func (r *Reconciler) notifyAll(ctx context.Context, o *v1alpha1.ApiKey, v *observation, current string) (errs []error) {
 	for _, c := range o.Spec.Secret.Restart {
 		if err := r.restart(ctx, o, c, v.Rotation.Last); err != nil {
 			errs = append(errs, err)
@@ -79,7 +78,7 @@ func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1
 	workload.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: string(c.Kind)})
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: c.Name}, workload)
 	if apierrors.IsNotFound(err) {
-		r.tell(o, apikey.Notice{Warning: true, Reason: apikey.ReasonConsumerMissing,
+		r.emit(o, apikey.Event{Warning: true, Reason: v1alpha1.ReasonConsumerMissing,
 			Message: fmt.Sprintf("%s %s, which spec.secret.restart names, does not exist", c.Kind, c.Name)})
 		return nil
 	}
@@ -96,7 +95,7 @@ func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1
 	if err := r.patch(ctx, workload, stamp); err != nil {
 		return fmt.Errorf("restart %s %s: %w", c.Kind, c.Name, err)
 	}
-	r.tell(o, apikey.Notice{Reason: apikey.ReasonRestarted, Message: fmt.Sprintf("Restarted %s %s, which reads the token when it starts", c.Kind, c.Name)})
+	r.emit(o, apikey.Event{Reason: v1alpha1.ReasonRestarted, Message: fmt.Sprintf("Restarted %s %s, which reads the token when it starts", c.Kind, c.Name)})
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -35,7 +36,7 @@ import (
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=apikey-system,resources=leases,verbs=get;create;update
 
 const (
-	// maxSteps bounds the steps of one reconcile: mint, publish, promote, tell, and two to spare.
+	// maxSteps bounds the steps of one reconcile: mint, publish, promote, notify, and two to spare.
 	maxSteps = 6
 	// lostRace is the pause after a conflict, for the cache to catch up with who won.
 	lostRace = 50 * time.Millisecond
@@ -50,7 +51,9 @@ type Reconciler struct {
 	Format  apikey.Format
 	Entropy io.Reader // cryptographically random
 	Now     func() time.Time
-	Started time.Time // what was overdue by then is spread out
+	// Started is when this controller began to act: rotations that were overdue by then are spread out. Zero: at its first
+	// reconcile, which follows winning the lease.
+	Started time.Time
 
 	// Metrics may be nil.
 	Metrics *Metrics
@@ -59,23 +62,24 @@ type Reconciler struct {
 	// not in force.
 	RequirePolicies bool
 
-	seen memory
+	memory memory
+	began  sync.Once
 }
 
 // Reconcile takes one ApiKey a step further until nothing is left to do: gather, decide, apply.
 //
-// A conflict is a normal outcome: somebody else was faster, so it looks again. An error is
-// transient and goes back to the queue; whatever needs a person is a condition.
+// A conflict is a normal outcome: another writer was faster, so it looks again. An error is
+// transient and goes back to the queue; what needs a person is a condition.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var o v1alpha1.ApiKey
 	if err := r.Client.Get(ctx, req.NamespacedName, &o); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.seen.forget(req.NamespacedName)
+			r.memory.forget(req.NamespacedName)
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, fmt.Errorf("get ApiKey: %w", err)
 	}
-	if r.seen.superseded(&o) { // the cache has not seen our own last write yet, and wakes us when it does
+	if r.memory.superseded(&o) { // the cache has not seen our own last write yet, and wakes us when it does
 		return ctrl.Result{RequeueAfter: lostRace}, nil
 	}
 	v, err := r.gather(ctx, &o)
@@ -84,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	for range maxSteps {
 		now := r.Now().Truncate(time.Second) // the resolution of the API's timestamps
-		plan := apikey.Decide(v.State, now)
+		plan := apikey.Decide(v.Input, now)
 		switch err := r.apply(ctx, &o, &v, plan, now); {
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
 			return ctrl.Result{RequeueAfter: lostRace}, nil
@@ -97,6 +101,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 	}
 	return ctrl.Result{RequeueAfter: lostRace}, nil
+}
+
+// leading returns when this controller began to act.
+func (r *Reconciler) leading() time.Time {
+	r.began.Do(func() {
+		if r.Started.IsZero() {
+			r.Started = r.Now()
+		}
+	})
+	return r.Started
 }
 
 func wakeAt(at, now time.Time) ctrl.Result {
@@ -127,9 +141,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("apikey").
 		For(&v1alpha1.ApiKey{}).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.namers)).
-		Watches(&admissionv1.ValidatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.waiting)).
-		Watches(&admissionv1.ValidatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.waiting)).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.keysForSecret)).
+		Watches(&admissionv1.ValidatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.keysAwaitingPolicy)).
+		Watches(&admissionv1.ValidatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.keysAwaitingPolicy)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, NewQueue: fairQueue}).
 		Complete(r)
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 var _ = It("issues a token to a Secret, records its digest and tells of it", func(ctx SpecContext) {

@@ -20,7 +20,6 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 const stamp = "kubectl.kubernetes.io/restartedAt"
@@ -143,13 +142,13 @@ var _ = It("restarts workloads once after each new token but the first", func(ct
 	k := newKeyIn(ctx, ns, "sample", v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Restart: []v1alpha1.Consumer{
 		{Kind: "Deployment", Name: "web"}, {Kind: "StatefulSet", Name: "db"}, {Kind: "DaemonSet", Name: "agent"}, {Kind: "Deployment", Name: "missing"}}}})
 	token := k.delivered()
-	Expect(k.condition("ConsumersTold")).To(Equal("True Told"))
+	Expect(k.condition("ConsumersNotified")).To(Equal("True Notified"))
 	Expect(stamps()).To(HaveEach(BeEmpty()), "the first token restarted somebody")
 
 	k.rotate("once")
 	k.delivered(token)
 	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.Add(time.Second).UTC().Format(time.RFC3339))))
-	Eventually(func() string { return k.condition("ConsumersTold") }).Should(Equal("True Told"))
+	Eventually(func() string { return k.condition("ConsumersNotified") }).Should(Equal("True Notified"))
 	Eventually(k.events).Should(ContainElements("Restarted", "ConsumerMissing"))
 	generations := func() (out []int64) {
 		stamps()
@@ -198,7 +197,7 @@ var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecC
 	token := k.delivered()
 	k.rotate("once")
 	next := k.delivered(token)
-	Eventually(func() string { return k.condition("ConsumersTold") }).Should(Equal("False NotTold"))
+	Eventually(func() string { return k.condition("ConsumersNotified") }).Should(Equal("False NotifyFailed"))
 	Expect(k.object().Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("config/rbac/refresh"))))
 	Eventually(func() string { return verdict(next) }).Should(BeEmpty())
 	Expect(touched(ctx)).To(HaveEach(BeEmpty()))
@@ -208,9 +207,9 @@ var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecC
 	_, err := control.Kubectl(ctx, "apply", "-k", "../../config/rbac/refresh")
 	Expect(err).NotTo(HaveOccurred())
 	Eventually(func(g Gomega) {
-		told := k.condition("ConsumersTold")
+		told := k.condition("ConsumersNotified")
 		k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description += "." }) // a minute sooner
-		g.Expect(told).To(Equal("True Told"))
+		g.Expect(told).To(Equal("True Notified"))
 	}).WithPolling(time.Second).Should(Succeed())
 	id := apikey.DigestOf(next).ID()
 	Expect(touched(ctx)).To(Equal(map[string]string{"mounts": id, "projects": id, "other": ""}))

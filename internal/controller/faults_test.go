@@ -30,6 +30,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/controller"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // errCrash ends a reconcile the way a crash does: nothing after the call happens, and all that was
@@ -217,14 +218,14 @@ func (w *world) observe() {
 	}
 	alive := 0
 	for _, c := range kube.Recorded(&o) {
-		if _, ok := apikey.Usable(kube.Key(&o), c, netip.Addr{}, w.clock); ok {
+		if apikey.Usable(kube.Key(&o), c, netip.Addr{}, w.clock) == denial.None {
 			alive++
 		}
 	}
 	if alive > apikey.MaxCredentials {
 		w.problem("I6: %d live credentials", alive)
 	}
-	if over := kube.Key(&o); w.issued[token] && !w.dead[token] && over.Switch == apikey.Active && !over.Deleted && !expired(over, w.clock) && !w.accepted(&o, token) {
+	if over := kube.Key(&o); w.issued[token] && !w.dead[token] && over.State == apikey.Active && !over.Deleted && !expired(over, w.clock) && !w.accepted(&o, token) {
 		w.problem("I1: the mounted token is refused")
 	}
 	for t := range w.dead {
@@ -241,7 +242,7 @@ func expired(k apikey.Key, now time.Time) bool {
 func (w *world) accepted(o *v1alpha1.ApiKey, token string) bool {
 	for _, c := range kube.Credentials(o) {
 		if c.Digest == apikey.DigestOf(token) {
-			_, ok := apikey.Usable(kube.Key(o), c, netip.Addr{}, w.clock)
+			ok := apikey.Usable(kube.Key(o), c, netip.Addr{}, w.clock) == denial.None
 			return ok
 		}
 	}
@@ -272,7 +273,7 @@ func (w *world) reconcile() (again bool) {
 func (w *world) settle() {
 	w.rest()
 	if w.refused() {
-		w.clock = w.clock.Add(apikey.ConflictRetry)
+		w.clock = w.clock.Add(apikey.RetryInterval)
 		w.rest()
 	}
 }
@@ -284,7 +285,7 @@ func (w *world) refused() bool {
 		return false
 	}
 	c := meta.FindStatusCondition(o.Status.Conditions, "Delivered")
-	return c != nil && c.Reason == string(apikey.ReasonSecretRefused)
+	return c != nil && c.Reason == v1alpha1.ReasonSecretRefused
 }
 
 // rest runs the controller until it has nothing to do for now.

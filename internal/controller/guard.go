@@ -9,11 +9,11 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
-	"github.com/kaana/apikey-operator/internal/apikey"
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
@@ -21,9 +21,9 @@ import (
 // policies are those of config/policy, each with a binding of the same name.
 var policies = []string{"apikey-grants", "apikey-status"}
 
-// unguarded returns what is missing of the policies without which anybody who may write an ApiKey
-// could mint any, "" when all are in force.
-func (r *Reconciler) unguarded(ctx context.Context) (string, error) {
+// missingPolicy returns what is missing of the policies without which any author of an ApiKey could mint any key, and ""
+// when all are in force.
+func (r *Reconciler) missingPolicy(ctx context.Context) (string, error) {
 	if !r.RequirePolicies {
 		return "", nil
 	}
@@ -45,8 +45,8 @@ func (r *Reconciler) unguarded(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// waiting maps a policy to the ApiKeys that wait for it.
-func (r *Reconciler) waiting(ctx context.Context, policy client.Object) []reconcile.Request {
+// keysAwaitingPolicy maps a policy to the ApiKeys that wait for it.
+func (r *Reconciler) keysAwaitingPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
 	if !slices.Contains(policies, policy.GetName()) {
 		return nil
 	}
@@ -56,9 +56,17 @@ func (r *Reconciler) waiting(ctx context.Context, policy client.Object) []reconc
 	}
 	var out []reconcile.Request
 	for i := range list.Items {
-		if o := &list.Items[i]; reasonOf(o, conditionReady) == apikey.ReasonPolicyMissing {
+		if o := &list.Items[i]; readyReason(o) == v1alpha1.ReasonPolicyMissing {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
 		}
 	}
 	return out
+}
+
+// readyReason returns the reason of condition Ready, "" when it is not recorded.
+func readyReason(o *v1alpha1.ApiKey) string {
+	if c := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+		return c.Reason
+	}
+	return ""
 }

@@ -46,8 +46,8 @@ func (m *Metrics) rotated(plan apikey.Plan) {
 	if m == nil {
 		return
 	}
-	for _, n := range plan.Notices {
-		if n.Reason == apikey.ReasonRotated {
+	for _, e := range plan.Events {
+		if e.Reason == v1alpha1.ReasonRotated {
 			m.rotations.Inc()
 		}
 	}
@@ -78,7 +78,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	t := count(list.Items, time.Now())
 	for reason, n := range t.reasons {
-		ch <- prometheus.MustNewConstMetric(m.keys, prometheus.GaugeValue, float64(n), string(reason))
+		ch <- prometheus.MustNewConstMetric(m.keys, prometheus.GaugeValue, float64(n), reason)
 	}
 	for phase, n := range t.phases {
 		ch <- prometheus.MustNewConstMetric(m.credentials, prometheus.GaugeValue, float64(n), string(phase))
@@ -92,17 +92,17 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 // tally is what a list of ApiKeys comes to.
 type tally struct {
-	reasons          map[apikey.Reason]int
+	reasons          map[string]int
 	phases           map[v1alpha1.CredentialPhase]int
 	rotation, expiry time.Time // the first; zero: none
 }
 
 func count(keys []v1alpha1.ApiKey, now time.Time) tally {
-	t := tally{reasons: map[apikey.Reason]int{}, phases: map[v1alpha1.CredentialPhase]int{
+	t := tally{reasons: map[string]int{}, phases: map[v1alpha1.CredentialPhase]int{
 		v1alpha1.CredentialPending: 0, v1alpha1.CredentialCurrent: 0, v1alpha1.CredentialRetiring: 0, v1alpha1.CredentialRetired: 0}}
 	for i := range keys {
 		o := &keys[i]
-		t.reasons[reasonOf(o, conditionReady)]++
+		t.reasons[readyReason(o)]++
 		for _, c := range o.Status.Credentials {
 			t.phases[c.Phase]++
 		}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 var every = metav1.Duration{Duration: time.Hour}

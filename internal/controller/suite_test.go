@@ -203,7 +203,7 @@ func verdict(token string) string {
 	if err != nil {
 		return err.Error()
 	}
-	return denial.Reason
+	return denial.Reason.String()
 }
 
 // events returns the reasons of the events about the key.

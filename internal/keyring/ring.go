@@ -110,7 +110,7 @@ func (r *Ring) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
 	found := authn.Found{
-		Key:        apikey.Key{Switch: k.state, ExpiresAt: instant(k.expires), Deleted: k.deleted || in.gone, Networks: r.slab.networks.value(k.networks)},
+		Key:        apikey.Key{State: k.state, ExpiresAt: instant(k.expires), Deleted: k.deleted || in.gone, Networks: r.slab.networks.value(k.networks)},
 		Credential: apikey.Credential{Digest: d, Phase: c.phase, IssuedAt: instant(c.issued), ValidUntil: instant(c.until)},
 	}
 	account := r.slab.names.text(k.account, int(k.idLen)+int(k.userLen))

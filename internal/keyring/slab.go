@@ -44,7 +44,7 @@ type keyRecord struct {
 	nameLen          uint8
 	idLen, userLen   uint8
 	role             authn.Role
-	state            apikey.Switch
+	state            apikey.State
 	deleted, minted  bool
 }
 
@@ -134,7 +134,7 @@ func (s *slab) claim(one ref) apikey.Claim {
 // put adds a key that is not there.
 func (s *slab) put(r record, space uint32) {
 	k := keyRecord{uid: r.uid, created: seconds(r.created), expires: seconds(r.key.ExpiresAt), space: space, scopes: s.scopes.take(r.scopes, r.scopes), networks: s.networks.take(textOf(r.key.Networks), r.key.Networks),
-		role: r.role, state: r.key.Switch, deleted: r.key.Deleted, minted: r.minted}
+		role: r.role, state: r.key.State, deleted: r.key.Deleted, minted: r.minted}
 	k.name, k.nameLen = s.names.put(r.name), short(r.name)
 	k.account, k.idLen, k.userLen = s.names.put(r.account.ID+r.account.Username), short(r.account.ID), short(r.account.Username)
 	at := s.keys.add(k)

@@ -28,8 +28,8 @@ const (
 
 // Change changes a key that its author may see, as change says, which may be asked again. With a version
 // the key must still be that one. It may not exceed its author afterwards.
-func (d *Desk) Change(ctx context.Context, author authn.Principal, project, name, version string, change func(*v1alpha1.ApiKeySpec)) (*v1alpha1.ApiKey, error) {
-	return d.edit(ctx, author, project, name, version, func(o *v1alpha1.ApiKey) error {
+func (s *Service) Change(ctx context.Context, author authn.Principal, project, name, version string, change func(*v1alpha1.ApiKeySpec)) (*v1alpha1.ApiKey, error) {
+	return s.edit(ctx, author, project, name, version, func(o *v1alpha1.ApiKey) error {
 		was := o.Spec.State
 		change(&o.Spec)
 		if was == v1alpha1.KeySuspended && o.Spec.State == v1alpha1.KeyActive {
@@ -38,14 +38,14 @@ func (d *Desk) Change(ctx context.Context, author authn.Principal, project, name
 			}
 			delete(o.Annotations, v1alpha1.SuspendedByAnnotation)
 		}
-		return d.within(ctx, author, o)
+		return s.within(ctx, author, o)
 	})
 }
 
 // edit reads a key, changes it, and writes it if it is still as it was read.
-func (d *Desk) edit(ctx context.Context, author authn.Principal, project, name, version string, change func(*v1alpha1.ApiKey) error) (*v1alpha1.ApiKey, error) {
+func (s *Service) edit(ctx context.Context, author authn.Principal, project, name, version string, change func(*v1alpha1.ApiKey) error) (*v1alpha1.ApiKey, error) {
 	for try := 1; ; try++ {
-		o, err := d.Get(ctx, author, project, name)
+		o, err := s.Get(ctx, author, project, name)
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +55,7 @@ func (d *Desk) edit(ctx context.Context, author authn.Principal, project, name, 
 		if err := change(o); err != nil {
 			return nil, err
 		}
-		err = d.Client.Update(ctx, o)
+		err = s.Client.Update(ctx, o)
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
@@ -65,17 +65,17 @@ func (d *Desk) edit(ctx context.Context, author authn.Principal, project, name, 
 
 // Suspend refuses a key until it is made Active again by a Change. It is never in anybody's way: whoever may
 // see a key and change keys may suspend it.
-func (d *Desk) Suspend(ctx context.Context, author authn.Principal, project, name, reason string) (*v1alpha1.ApiKey, error) {
-	return d.stop(ctx, author, project, name, v1alpha1.KeySuspended, reason)
+func (s *Service) Suspend(ctx context.Context, author authn.Principal, project, name, reason string) (*v1alpha1.ApiKey, error) {
+	return s.stop(ctx, author, project, name, v1alpha1.KeySuspended, reason)
 }
 
 // Revoke refuses a key for good. It depends on nothing but the API server, and races with nobody.
-func (d *Desk) Revoke(ctx context.Context, author authn.Principal, project, name, reason string) (*v1alpha1.ApiKey, error) {
-	return d.stop(ctx, author, project, name, v1alpha1.KeyRevoked, reason)
+func (s *Service) Revoke(ctx context.Context, author authn.Principal, project, name, reason string) (*v1alpha1.ApiKey, error) {
+	return s.stop(ctx, author, project, name, v1alpha1.KeyRevoked, reason)
 }
 
-func (d *Desk) stop(ctx context.Context, author authn.Principal, project, name string, state v1alpha1.KeyState, reason string) (*v1alpha1.ApiKey, error) {
-	o, err := d.Get(ctx, author, project, name)
+func (s *Service) stop(ctx context.Context, author authn.Principal, project, name string, state v1alpha1.KeyState, reason string) (*v1alpha1.ApiKey, error) {
+	o, err := s.Get(ctx, author, project, name)
 	if err != nil || o.Spec.State == v1alpha1.KeyRevoked {
 		return o, err
 	}
@@ -87,20 +87,20 @@ func (d *Desk) stop(ctx context.Context, author authn.Principal, project, name s
 	if err != nil {
 		return nil, fmt.Errorf("patch ApiKey: %w", err)
 	}
-	return o, translate("patch", d.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text)))
+	return o, translate("patch", s.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text)))
 }
 
 // Delete deletes a key, with its Secret. With a version the key must still be that one.
-func (d *Desk) Delete(ctx context.Context, author authn.Principal, project, name, version string) error {
+func (s *Service) Delete(ctx context.Context, author authn.Principal, project, name, version string) error {
 	for try := 1; ; try++ {
-		o, err := d.Get(ctx, author, project, name)
+		o, err := s.Get(ctx, author, project, name)
 		if err != nil {
 			return err
 		}
 		if version != "" && version != Version(o) {
 			return &Problem{Kind: Stale, Message: "The key has changed since you read it: read it again"}
 		}
-		err = d.Client.Delete(ctx, o, client.Preconditions{UID: &o.UID, ResourceVersion: &o.ResourceVersion})
+		err = s.Client.Delete(ctx, o, client.Preconditions{UID: &o.UID, ResourceVersion: &o.ResourceVersion})
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
@@ -111,35 +111,35 @@ func (d *Desk) Delete(ctx context.Context, author authn.Principal, project, name
 // Rotate gives a key a new token. The former one is accepted for the overlap; a negative overlap is the
 // key's own. The token of a key that is delivered to a Secret is made by the controller, and not shown. once
 // names the request, so that a repeat is not another rotation; it may be empty.
-func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name string, overlap time.Duration, once Once) (Made, error) {
-	var made Made
+func (s *Service) Rotate(ctx context.Context, author authn.Principal, project, name string, overlap time.Duration, once Idempotency) (Issued, error) {
+	var made Issued
 	request := nameOf(author, once.Name)
-	o, err := d.edit(ctx, author, project, name, "", func(o *v1alpha1.ApiKey) error {
-		if kube.Key(o).Over(d.Now()) {
+	o, err := s.edit(ctx, author, project, name, "", func(o *v1alpha1.ApiKey) error {
+		if kube.Key(o).Over(s.Now()) {
 			return &Problem{Kind: Conflict, Message: "The key is revoked or expired: it gets no token any more"}
 		}
 		if o.Annotations == nil {
 			o.Annotations = map[string]string{}
 		}
 		if !kube.Imported(o) {
-			made = Made{}
-			o.Annotations[v1alpha1.RotateAnnotation] = cmp.Or(request, d.Now().UTC().Format(time.RFC3339Nano))
+			made = Issued{}
+			o.Annotations[v1alpha1.RotateAnnotation] = cmp.Or(request, s.Now().UTC().Format(time.RFC3339Nano))
 			return nil
 		}
 		if once.Seen && rotatedBy(o, request) != "" {
 			return ErrDone
 		}
-		if err := d.within(ctx, author, o); err != nil { // its token is handed to them
+		if err := s.within(ctx, author, o); err != nil { // its token is handed to them
 			return err
 		}
-		token, err := d.Format.Mint(d.Entropy)
+		token, err := s.Format.Mint(s.Entropy)
 		if err != nil {
 			return err
 		}
 		if overlap < 0 {
 			overlap = kube.Overlap(o)
 		}
-		made = Made{Token: token, Shown: true, FormerUntil: d.replace(o, token, overlap, rotatedBy(o, request))}
+		made = Issued{Token: token, Shown: true, PreviousUntil: s.replace(o, token, overlap, rotatedBy(o, request))}
 		if request != "" {
 			o.Annotations[v1alpha1.RotationRequestAnnotation] = request + "/" + token.Digest().ID()
 		}
@@ -151,8 +151,8 @@ func (d *Desk) Rotate(ctx context.Context, author authn.Principal, project, name
 
 // replace puts a token into spec.digests and returns when the one before it ends. When it stands for one
 // whose answer was lost, that one goes, and the others stay as they are.
-func (d *Desk) replace(o *v1alpha1.ApiKey, token apikey.Token, overlap time.Duration, lost string) (until time.Time) {
-	now := d.Now().Truncate(time.Second)
+func (s *Service) replace(o *v1alpha1.ApiKey, token apikey.Token, overlap time.Duration, lost string) (until time.Time) {
+	now := s.Now().Truncate(time.Second)
 	ends := now.Add(overlap)
 	kept := make([]v1alpha1.Digest, 0, maxCredentials)
 	for _, c := range o.Spec.Digests {
@@ -160,7 +160,7 @@ func (d *Desk) replace(o *v1alpha1.ApiKey, token apikey.Token, overlap time.Dura
 		case lost != "" && strings.HasPrefix(c.SHA256, lost), c.ValidUntil != nil && !c.ValidUntil.After(now):
 			continue
 		case lost == "" && (c.ValidUntil == nil || c.ValidUntil.After(ends)):
-			c.ValidUntil = kube.Instant(ends)
+			c.ValidUntil = kube.TimePointer(ends)
 		}
 		if c.ValidUntil != nil && c.ValidUntil.After(until) {
 			until = c.ValidUntil.Time

@@ -54,8 +54,8 @@ type cursor struct {
 }
 
 // Find returns a page of the keys that the reader may see.
-func (d *Desk) Find(ctx context.Context, reader authn.Principal, q Query) (Page, error) {
-	projects, err := d.searched(reader, q.Project)
+func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Page, error) {
+	projects, err := s.searched(reader, q.Project)
 	if err != nil {
 		return Page{}, err
 	}
@@ -68,11 +68,11 @@ func (d *Desk) Find(ctx context.Context, reader authn.Principal, q Query) (Page,
 		if at.Project != projects[i] {
 			at = cursor{Project: projects[i]}
 		}
-		list, err := d.chunk(ctx, at)
+		list, err := s.chunk(ctx, at)
 		if err != nil {
 			return Page{}, err
 		}
-		if page.Keys, at.Skip = d.take(reader, q, page.Keys, list.Items, at.Skip); at.Skip < len(list.Items) {
+		if page.Keys, at.Skip = s.take(reader, q, page.Keys, list.Items, at.Skip); at.Skip < len(list.Items) {
 			page.Next = at.String()
 			return page, nil
 		}
@@ -91,12 +91,12 @@ func (d *Desk) Find(ctx context.Context, reader authn.Principal, q Query) (Page,
 }
 
 // searched returns the projects to look in, by name.
-func (d *Desk) searched(reader authn.Principal, only string) ([]string, error) {
-	if only != "" && !d.theirs(reader, only) {
+func (s *Service) searched(reader authn.Principal, only string) ([]string, error) {
+	if only != "" && !s.theirs(reader, only) {
 		return nil, forbidden()
 	}
 	var out []string
-	for _, p := range d.Tenants.Projects(reader.Tenant) {
+	for _, p := range s.Tenants.Projects(reader.Tenant) {
 		if only == "" || only == p.Name {
 			out = append(out, p.Name)
 		}
@@ -105,9 +105,9 @@ func (d *Desk) searched(reader authn.Principal, only string) ([]string, error) {
 }
 
 // take adds what matches to the keys until there are enough, and returns how many it has looked at.
-func (d *Desk) take(reader authn.Principal, q Query, found, items []v1alpha1.ApiKey, from int) ([]v1alpha1.ApiKey, int) {
+func (s *Service) take(reader authn.Principal, q Query, found, items []v1alpha1.ApiKey, from int) ([]v1alpha1.ApiKey, int) {
 	for n := from; n < len(items); n++ {
-		if o := &items[n]; owns(reader, o) && d.matches(q, o) {
+		if o := &items[n]; owns(reader, o) && s.matches(q, o) {
 			if len(found) == q.Limit {
 				return found, n
 			}
@@ -119,10 +119,10 @@ func (d *Desk) take(reader authn.Principal, q Query, found, items []v1alpha1.Api
 
 // chunk lists some ApiKeys of a project. A place that the API server has forgotten is found again, though
 // what has changed meanwhile may be missed.
-func (d *Desk) chunk(ctx context.Context, at cursor) (*v1alpha1.ApiKeyList, error) {
+func (s *Service) chunk(ctx context.Context, at cursor) (*v1alpha1.ApiKeyList, error) {
 	for {
 		var list v1alpha1.ApiKeyList
-		err := d.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk), client.Continue(at.Continue))
+		err := s.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk), client.Continue(at.Continue))
 		var status apierrors.APIStatus
 		switch {
 		case err == nil:
@@ -157,8 +157,8 @@ func readCursor(text string) (cursor, error) {
 }
 
 // StateOf returns how a key stands now.
-func (d *Desk) StateOf(o *v1alpha1.ApiKey) State {
-	if k := kube.Key(o); o.Spec.State != v1alpha1.KeyRevoked && k.Over(d.Now()) {
+func (s *Service) StateOf(o *v1alpha1.ApiKey) State {
+	if k := kube.Key(o); o.Spec.State != v1alpha1.KeyRevoked && k.Over(s.Now()) {
 		return StateExpired
 	}
 	if o.Spec.State == "" {
@@ -167,8 +167,8 @@ func (d *Desk) StateOf(o *v1alpha1.ApiKey) State {
 	return State(o.Spec.State)
 }
 
-func (d *Desk) matches(q Query, o *v1alpha1.ApiKey) bool {
-	if q.State != "" && d.StateOf(o) != q.State {
+func (s *Service) matches(q Query, o *v1alpha1.ApiKey) bool {
+	if q.State != "" && s.StateOf(o) != q.State {
 		return false
 	}
 	var id, username string

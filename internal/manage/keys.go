@@ -27,8 +27,8 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;list
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeyroles;apikeyscopes;apikeyowners,verbs=grant
 
-// Desk is where people do things with keys. All fields are required.
-type Desk struct {
+// Service is where people do things with keys. All fields are required.
+type Service struct {
 	Client  client.Client // straight to the API server, without a cache
 	Tenants Tenants
 	Format  apikey.Format
@@ -43,7 +43,7 @@ type Tenants interface {
 }
 
 // New is what somebody says of a key that they create.
-type New struct {
+type CreateRequest struct {
 	Project, Name, Description string
 	Role                       v1alpha1.Role // empty: member, or viewer for a viewer
 	Scopes                     []string      // empty: the author's, who may have no limit
@@ -53,49 +53,49 @@ type New struct {
 	SecretName                 string        // empty: the key's name
 	Rotation                   *v1alpha1.Rotation
 	Itself                     bool // the key is an account of its own, not its author's
-	Once                       Once
+	Idempotency                Idempotency
 }
 
-// Once names a request, so that a repeat is not done twice.
-type Once struct {
+// Idempotency names a request, so that a repeat is not done twice.
+type Idempotency struct {
 	Name string // empty: it has none
 	// Seen says that the answer was seen for sure, as that to a form: a repeat is ErrDone. Otherwise it may have been
 	// lost, and a repeat is answered with a new token in its place.
 	Seen bool
 }
 
-// Made is a key with the token that is shown this once; the token is zero when it is delivered to a
+// Issued is a key with the token that is shown this once; the token is zero when it is delivered to a
 // Secret.
-type Made struct {
+type Issued struct {
 	Key   *v1alpha1.ApiKey
 	Token apikey.Token
 	Shown bool
-	// FormerUntil is when the former token ends, after a rotation; zero: there is none, or the controller
+	// PreviousUntil is when the former token ends, after a rotation; zero: there is none, or the controller
 	// decides.
-	FormerUntil time.Time
+	PreviousUntil time.Time
 }
 
 // Create makes a key.
-func (d *Desk) Create(ctx context.Context, author authn.Principal, in New) (Made, error) {
-	if !d.theirs(author, in.Project) {
-		return Made{}, forbidden()
+func (s *Service) Create(ctx context.Context, author authn.Principal, in CreateRequest) (Issued, error) {
+	if !s.theirs(author, in.Project) {
+		return Issued{}, forbidden()
 	}
 	o, err := draft(author, in)
 	if err != nil {
-		return Made{}, err
+		return Issued{}, err
 	}
-	if err := d.within(ctx, author, o); err != nil {
-		return Made{}, err
+	if err := s.within(ctx, author, o); err != nil {
+		return Issued{}, err
 	}
-	if err := d.sign(author, in, o); err != nil {
-		return Made{}, err
+	if err := s.sign(author, in, o); err != nil {
+		return Issued{}, err
 	}
-	if again, err := d.repeated(ctx, o, in.Once.Seen); again.Key != nil || err != nil {
+	if again, err := s.repeated(ctx, o, in.Idempotency.Seen); again.Key != nil || err != nil {
 		return again, err
 	}
-	made, err := d.write(ctx, o, !in.ToSecret)
+	made, err := s.write(ctx, o, !in.ToSecret)
 	if apierrors.IsAlreadyExists(err) { // or the first attempt has just come through
-		if again, err := d.repeated(ctx, o, in.Once.Seen); again.Key != nil || err != nil {
+		if again, err := s.repeated(ctx, o, in.Idempotency.Seen); again.Key != nil || err != nil {
 			return again, err
 		}
 	}
@@ -103,25 +103,25 @@ func (d *Desk) Create(ctx context.Context, author authn.Principal, in New) (Made
 }
 
 // write makes the ApiKey, with a token to show or without.
-func (d *Desk) write(ctx context.Context, o *v1alpha1.ApiKey, shown bool) (Made, error) {
-	made := Made{Key: o, Shown: shown}
+func (s *Service) write(ctx context.Context, o *v1alpha1.ApiKey, shown bool) (Issued, error) {
+	made := Issued{Key: o, Shown: shown}
 	if shown {
 		var err error
-		if made.Token, err = d.Format.Mint(d.Entropy); err != nil {
-			return Made{}, err
+		if made.Token, err = s.Format.Mint(s.Entropy); err != nil {
+			return Issued{}, err
 		}
 		o.Spec.Digests = []v1alpha1.Digest{digest(made.Token)}
 	}
-	return made, d.Client.Create(ctx, o)
+	return made, s.Client.Create(ctx, o)
 }
 
 // draft returns the ApiKey that is asked for, without its token.
-func draft(author authn.Principal, in New) (*v1alpha1.ApiKey, error) {
+func draft(author authn.Principal, in CreateRequest) (*v1alpha1.ApiKey, error) {
 	if problems := validation.IsDNS1123Label(in.Name); len(problems) > 0 {
 		return nil, invalid("name", "want 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends")
 	}
 	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: in.Project, Name: in.Name}}
-	o.Spec = v1alpha1.ApiKeySpec{Description: in.Description, State: v1alpha1.KeyActive, Role: in.Role, ExpiresAt: kube.Instant(in.ExpiresAt), Rotation: in.Rotation}
+	o.Spec = v1alpha1.ApiKeySpec{Description: in.Description, State: v1alpha1.KeyActive, Role: in.Role, ExpiresAt: kube.TimePointer(in.ExpiresAt), Rotation: in.Rotation}
 	if o.Spec.Role == "" {
 		o.Spec.Role = v1alpha1.Role(min(author.Role, authn.Member).String())
 	}
@@ -164,15 +164,15 @@ func digest(t apikey.Token) v1alpha1.Digest {
 }
 
 // Get returns a key that its reader may see.
-func (d *Desk) Get(ctx context.Context, reader authn.Principal, project, name string) (*v1alpha1.ApiKey, error) {
-	if !d.theirs(reader, project) {
+func (s *Service) Get(ctx context.Context, reader authn.Principal, project, name string) (*v1alpha1.ApiKey, error) {
+	if !s.theirs(reader, project) {
 		return nil, forbidden()
 	}
 	if len(validation.IsDNS1123Subdomain(name)) > 0 { // no ApiKey can have it
 		return nil, notFound(project, name)
 	}
 	var o v1alpha1.ApiKey
-	err := d.Client.Get(ctx, client.ObjectKey{Namespace: project, Name: name}, &o)
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: project, Name: name}, &o)
 	if apierrors.IsNotFound(err) || err == nil && !owns(reader, &o) {
 		return nil, notFound(project, name)
 	}
@@ -180,12 +180,12 @@ func (d *Desk) Get(ctx context.Context, reader authn.Principal, project, name st
 }
 
 // Self returns the key that a request was made with.
-func (d *Desk) Self(ctx context.Context, p authn.Principal) (*v1alpha1.ApiKey, error) {
+func (s *Service) Self(ctx context.Context, p authn.Principal) (*v1alpha1.ApiKey, error) {
 	if p.Key.Name == "" {
 		return nil, &Problem{Kind: NotFound, Message: "This request was not made with an API key"}
 	}
 	var o v1alpha1.ApiKey
-	err := d.Client.Get(ctx, client.ObjectKey{Namespace: p.Key.Namespace, Name: p.Key.Name}, &o)
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: p.Key.Namespace, Name: p.Key.Name}, &o)
 	if apierrors.IsNotFound(err) {
 		return nil, notFound(p.Key.Namespace, p.Key.Name)
 	}
@@ -193,8 +193,8 @@ func (d *Desk) Self(ctx context.Context, p authn.Principal) (*v1alpha1.ApiKey, e
 }
 
 // theirs reports whether a project belongs to somebody's tenant.
-func (d *Desk) theirs(p authn.Principal, project string) bool {
-	return p.Tenant != "" && slices.ContainsFunc(d.Tenants.Projects(p.Tenant), func(q authn.Project) bool { return q.Name == project })
+func (s *Service) theirs(p authn.Principal, project string) bool {
+	return p.Tenant != "" && slices.ContainsFunc(s.Tenants.Projects(p.Tenant), func(q authn.Project) bool { return q.Name == project })
 }
 
 // owns reports whether a key of somebody's tenant is theirs: an admin's all are, others' those of their
@@ -211,7 +211,7 @@ func owns(p authn.Principal, o *v1alpha1.ApiKey) bool {
 
 // within refuses a key that exceeds its author: in role, in scopes and, when the author is a key
 // itself, in time and networks.
-func (d *Desk) within(ctx context.Context, author authn.Principal, o *v1alpha1.ApiKey) error {
+func (s *Service) within(ctx context.Context, author authn.Principal, o *v1alpha1.ApiKey) error {
 	var fields []Field
 	if authn.ParseRole(string(o.Spec.Role)) > author.Role {
 		fields = append(fields, Field{"role", "exceeds yours, which is " + author.Role.String()})
@@ -227,7 +227,7 @@ func (d *Desk) within(ctx context.Context, author authn.Principal, o *v1alpha1.A
 		}
 	}
 	if author.Key.Name != "" {
-		self, err := d.Self(ctx, author)
+		self, err := s.Self(ctx, author)
 		if err != nil {
 			return err
 		}

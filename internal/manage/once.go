@@ -33,8 +33,8 @@ func nameOf(author authn.Principal, once string) string {
 }
 
 // sign notes on an ApiKey which request made it.
-func (d *Desk) sign(author authn.Principal, in New, o *v1alpha1.ApiKey) error {
-	if in.Once.Name == "" {
+func (s *Service) sign(author authn.Principal, in CreateRequest, o *v1alpha1.ApiKey) error {
+	if in.Idempotency.Name == "" {
 		return nil
 	}
 	asked, err := json.Marshal(in)
@@ -42,35 +42,35 @@ func (d *Desk) sign(author authn.Principal, in New, o *v1alpha1.ApiKey) error {
 		return fmt.Errorf("digest request: %w", err)
 	}
 	sum := sha256.Sum256(asked)
-	o.Labels = map[string]string{v1alpha1.RequestLabel: nameOf(author, in.Once.Name)}
+	o.Labels = map[string]string{v1alpha1.RequestLabel: nameOf(author, in.Idempotency.Name)}
 	o.Annotations = map[string]string{v1alpha1.RequestDigestAnnotation: hex.EncodeToString(sum[:])}
 	return nil
 }
 
 // repeated finds the key that the same request has made before. Its token is not known any more: when
 // the answer was lost, nobody has it. So it is replaced by a new one, which is shown.
-func (d *Desk) repeated(ctx context.Context, o *v1alpha1.ApiKey, seen bool) (Made, error) {
+func (s *Service) repeated(ctx context.Context, o *v1alpha1.ApiKey, seen bool) (Issued, error) {
 	for try := 1; ; try++ {
-		was, err := d.madeBy(ctx, o)
+		was, err := s.madeBy(ctx, o)
 		if was == nil || err != nil {
-			return Made{}, err
+			return Issued{}, err
 		}
 		if problem := replayable(was, o, seen); problem != nil {
-			return Made{}, problem
+			return Issued{}, problem
 		}
 		if len(was.Spec.Digests) == 0 {
-			return Made{Key: was}, nil
+			return Issued{Key: was}, nil
 		}
-		token, err := d.Format.Mint(d.Entropy)
+		token, err := s.Format.Mint(s.Entropy)
 		if err != nil {
-			return Made{}, err
+			return Issued{}, err
 		}
 		was.Spec.Digests = []v1alpha1.Digest{digest(token)}
-		err = d.Client.Update(ctx, was)
+		err = s.Client.Update(ctx, was)
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
-		return Made{Key: was, Token: token, Shown: true}, translate("update", err)
+		return Issued{Key: was, Token: token, Shown: true}, translate("update", err)
 	}
 }
 
@@ -88,18 +88,18 @@ func replayable(was, asked *v1alpha1.ApiKey, seen bool) error {
 }
 
 // madeBy returns the key that the request which signed o has made, nil when it has made none.
-func (d *Desk) madeBy(ctx context.Context, o *v1alpha1.ApiKey) (*v1alpha1.ApiKey, error) {
+func (s *Service) madeBy(ctx context.Context, o *v1alpha1.ApiKey) (*v1alpha1.ApiKey, error) {
 	request := o.Labels[v1alpha1.RequestLabel]
 	if request == "" {
 		return nil, nil //nolint:nilnil // the request has no name
 	}
 	var list v1alpha1.ApiKeyList
-	if err := d.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingLabels{v1alpha1.RequestLabel: request}); err != nil {
+	if err := s.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingLabels{v1alpha1.RequestLabel: request}); err != nil {
 		return nil, translate("list", err)
 	}
 	for i := range list.Items {
 		was := &list.Items[i]
-		if was.CreationTimestamp.Add(rememberRequests).Before(d.Now()) {
+		if was.CreationTimestamp.Add(rememberRequests).Before(s.Now()) {
 			continue
 		}
 		return was, nil

@@ -29,8 +29,8 @@ const (
 
 // MarkUsed writes to a key's status when it was last used, unless that was done within the hour. It reports
 // whether it wrote.
-func (d *Desk) MarkUsed(ctx context.Context, project, name, uid string, at time.Time) (bool, error) {
-	o, err := d.same(ctx, project, name, uid)
+func (s *Service) MarkUsed(ctx context.Context, project, name, uid string, at time.Time) (bool, error) {
+	o, err := s.same(ctx, project, name, uid)
 	if o == nil || err != nil {
 		return false, err
 	}
@@ -41,13 +41,13 @@ func (d *Desk) MarkUsed(ctx context.Context, project, name, uid string, at time.
 	if err != nil {
 		return false, fmt.Errorf("patch ApiKey: %w", err)
 	}
-	return true, translate("patch", d.Client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, patch)))
+	return true, translate("patch", s.Client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, patch)))
 }
 
 // same returns the key of that name if it still is the one with that UID, else nil.
-func (d *Desk) same(ctx context.Context, project, name, uid string) (*v1alpha1.ApiKey, error) {
+func (s *Service) same(ctx context.Context, project, name, uid string) (*v1alpha1.ApiKey, error) {
 	var o v1alpha1.ApiKey
-	if err := d.Client.Get(ctx, client.ObjectKey{Namespace: project, Name: name}, &o); err != nil {
+	if err := s.Client.Get(ctx, client.ObjectKey{Namespace: project, Name: name}, &o); err != nil {
 		return nil, translate("get", client.IgnoreNotFound(err))
 	}
 	if string(o.UID) != uid {
@@ -56,27 +56,27 @@ func (d *Desk) same(ctx context.Context, project, name, uid string) (*v1alpha1.A
 	return &o, nil
 }
 
-// Former is a replaced token that is still accepted.
-type Former struct {
+// PreviousToken is a replaced token that is still accepted.
+type PreviousToken struct {
 	Credential   string // id
 	Since, Until time.Time
 }
 
-// Formers returns the replaced tokens of a key that are still accepted.
-func (d *Desk) Formers(ctx context.Context, project, name, uid string) (out []Former, err error) {
-	o, err := d.same(ctx, project, name, uid)
+// PreviousTokens returns the replaced tokens of a key that are still accepted.
+func (s *Service) PreviousTokens(ctx context.Context, project, name, uid string) (out []PreviousToken, err error) {
+	o, err := s.same(ctx, project, name, uid)
 	if o == nil || err != nil {
 		return nil, err
 	}
-	return FormersOf(o), nil
+	return PreviousTokensOf(o), nil
 }
 
-// FormersOf returns the replaced tokens of a key that have an end before the key's own.
-func FormersOf(o *v1alpha1.ApiKey) (out []Former) {
+// PreviousTokensOf returns the replaced tokens of a key that have an end before the key's own.
+func PreviousTokensOf(o *v1alpha1.ApiKey) (out []PreviousToken) {
 	end := kube.Key(o).ExpiresAt
 	for _, c := range kube.Credentials(o) {
 		if !c.ValidUntil.IsZero() && !c.ValidUntil.Equal(end) {
-			out = append(out, Former{c.Digest.ID(), c.ValidUntil.Add(-kube.Overlap(o)), c.ValidUntil})
+			out = append(out, PreviousToken{c.Digest.ID(), c.ValidUntil.Add(-kube.Overlap(o)), c.ValidUntil})
 		}
 	}
 	return out
@@ -93,9 +93,9 @@ type Event struct {
 const maxEvents = 20
 
 // Events returns what the cluster remembers to have been told about a key, the latest first.
-func (d *Desk) Events(ctx context.Context, project, uid string) ([]Event, error) {
+func (s *Service) Events(ctx context.Context, project, uid string) ([]Event, error) {
 	var list eventsv1.EventList
-	if err := d.Client.List(ctx, &list, client.InNamespace(project), client.MatchingFields{"regarding.uid": uid}, client.Limit(chunk)); err != nil {
+	if err := s.Client.List(ctx, &list, client.InNamespace(project), client.MatchingFields{"regarding.uid": uid}, client.Limit(chunk)); err != nil {
 		return nil, fmt.Errorf("list Events: %w", err)
 	}
 	out := make([]Event, 0, len(list.Items))
@@ -121,12 +121,12 @@ func Manifest(o *v1alpha1.ApiKey) (string, error) {
 }
 
 // Warn makes an Event of what a person should look at.
-func (d *Desk) Warn(ctx context.Context, project, name, uid, reason, note string) error {
+func (s *Service) Warn(ctx context.Context, project, name, uid, reason, note string) error {
 	if len(note) > maxNote {
 		note = note[:maxNote]
 	}
-	err := d.Client.Create(ctx, &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: project, GenerateName: name + "-"}, EventTime: metav1.NewMicroTime(d.Now()), Type: corev1.EventTypeWarning,
+	err := s.Client.Create(ctx, &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: project, GenerateName: name + "-"}, EventTime: metav1.NewMicroTime(s.Now()), Type: corev1.EventTypeWarning,
 		Reason: reason, Action: "Observe", Note: note, ReportingController: "auth.kaana.com/server", ReportingInstance: "server",
 		Regarding: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ApiKey", Namespace: project, Name: name, UID: types.UID(uid)},
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/manage"
 )
 
@@ -32,7 +33,7 @@ func NewRecorder() *activity.Recorder {
 	for d := range Door(doors) {
 		names = append(names, d.String())
 	}
-	return activity.NewRecorder(reasons[:], names)
+	return activity.NewRecorder(denial.Names(), names)
 }
 
 // KeepActivity has the keeper tell the cluster what it finds: when keys were last used, and what is unusual.
@@ -58,7 +59,7 @@ func (s *Server) KeepActivity(ctx context.Context) error {
 		}
 	}
 	s.Activity.Retiring = func(ctx context.Context, k activity.Key) ([]activity.Retiring, error) {
-		formers, err := s.Desk.Formers(ctx, k.Project, k.Name, uuid.UUID(k.UID).String())
+		formers, err := s.Manage.PreviousTokens(ctx, k.Project, k.Name, uuid.UUID(k.UID).String())
 		return retiring(formers), err
 	}
 	s.Activity.Tell = func(ctx context.Context, k activity.Key, f activity.Finding) {
@@ -66,7 +67,7 @@ func (s *Server) KeepActivity(ctx context.Context) error {
 		if !warnings.Allow() {
 			return
 		}
-		if err := s.Desk.Warn(ctx, k.Project, k.Name, uuid.UUID(k.UID).String(), string(f.Pattern), f.Sentence); err != nil {
+		if err := s.Manage.Warn(ctx, k.Project, k.Name, uuid.UUID(k.UID).String(), string(f.Pattern), f.Sentence); err != nil {
 			s.Log.WarnContext(ctx, "no Event of what is unusual", "error", err)
 		}
 	}
@@ -91,14 +92,14 @@ func (s *Server) mark(ctx context.Context, marks <-chan mark) {
 			if pace.Wait(ctx) != nil {
 				return
 			}
-			if _, err := s.Desk.MarkUsed(ctx, m.key.Project, m.key.Name, uuid.UUID(m.key.UID).String(), m.at); err != nil && ctx.Err() == nil {
+			if _, err := s.Manage.MarkUsed(ctx, m.key.Project, m.key.Name, uuid.UUID(m.key.UID).String(), m.at); err != nil && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "last use is not written", "error", err)
 			}
 		}
 	}
 }
 
-func retiring(formers []manage.Former) []activity.Retiring {
+func retiring(formers []manage.PreviousToken) []activity.Retiring {
 	out := make([]activity.Retiring, 0, len(formers))
 	for _, f := range formers {
 		out = append(out, activity.Retiring{Credential: f.Credential, Since: f.Since, Until: f.Until})
@@ -203,7 +204,7 @@ func (s *Server) mountActivity(api huma.API) {
 		return &answer[keyActivityView]{v}, nil
 	})
 	huma.Register(api, operation("GET", "/api/admin/activity", "get-tenant-activity", "What all keys of the tenant were used for", "", authn.AdminActivity), func(ctx context.Context, in *Span) (*answer[tenantActivityView], error) {
-		r, err := in.bounds(s.Desk.Now())
+		r, err := in.bounds(s.Manage.Now())
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
@@ -221,7 +222,7 @@ func (s *Server) mountActivity(api huma.API) {
 
 // keyActivity returns what a key that its reader may see was used for.
 func (s *Server) keyActivity(ctx context.Context, reader authn.Principal, at KeyPath, span Span) (keyActivityView, error) {
-	o, err := s.Desk.Get(ctx, reader, at.Project, at.Name)
+	o, err := s.Manage.Get(ctx, reader, at.Project, at.Name)
 	if err != nil {
 		return keyActivityView{}, err
 	}
@@ -230,7 +231,7 @@ func (s *Server) keyActivity(ctx context.Context, reader authn.Principal, at Key
 
 // activityOf returns what a key was used for.
 func (s *Server) activityOf(ctx context.Context, o *v1alpha1.ApiKey, span Span) (keyActivityView, error) {
-	r, err := span.bounds(s.Desk.Now())
+	r, err := span.bounds(s.Manage.Now())
 	if err != nil {
 		return keyActivityView{}, err
 	}
@@ -238,11 +239,11 @@ func (s *Server) activityOf(ctx context.Context, o *v1alpha1.ApiKey, span Span) 
 	if err != nil {
 		return keyActivityView{}, err
 	}
-	facts, err := s.Activity.Store.Facts(ctx, string(o.UID), s.Desk.Now())
+	facts, err := s.Activity.Store.Facts(ctx, string(o.UID), s.Manage.Now())
 	if err != nil {
 		return keyActivityView{}, err
 	}
-	facts.Retiring = retiring(manage.FormersOf(o))
+	facts.Retiring = retiring(manage.PreviousTokensOf(o))
 	v := keyActivityView{ActivityView: viewActivity(report, r, span.Step), Unusual: []unusualView{}}
 	for _, f := range activity.Unusual(facts) {
 		v.Unusual = append(v.Unusual, unusualView{string(f.Pattern), f.Sentence, f.At})

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/manage"
 )
 
@@ -118,8 +119,7 @@ func (s *Server) failed(ctx context.Context, err error) error {
 	f := newFailure(status, p.Message)
 	switch {
 	case p.Kind == manage.Forbidden:
-		d := authn.Denial{Code: authn.Forbidden}
-		f.Message, f.Code = d.Message(), string(authn.Forbidden)
+		f.Message, f.Code = denial.InsufficientScope.Message(), string(denial.InsufficientScope)
 		if p.Message != "" {
 			f.Details = append(f.Details, fieldFailure{"", p.Message})
 		}
@@ -192,10 +192,10 @@ func (s *Server) newAPI(mux *http.ServeMux) huma.API {
 	api := humago.New(mux, config)
 	api.UseMiddleware(s.authenticated)
 	s.mountUser(api)
-	if s.Desk != nil {
+	if s.Manage != nil {
 		s.mountKeys(api)
 	}
-	if s.Desk != nil && s.Activity != nil {
+	if s.Manage != nil && s.Activity != nil {
 		s.mountActivity(api)
 	}
 	s.describe(mux, api)

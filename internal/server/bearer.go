@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // originals are the headers in which proxies tell of the request that they ask about.
@@ -20,9 +21,9 @@ func bearer(r *http.Request) (string, authn.Denial) {
 	headers := r.Header["Authorization"]
 	switch {
 	case len(headers) > 1, elsewhere(r):
-		return "", authn.Denial{Code: authn.InvalidToken, Reason: "ambiguous"}
+		return "", authn.Deny(denial.Ambiguous)
 	case len(headers) == 0:
-		return "", authn.Denial{Code: authn.MissingToken, Reason: "missing"}
+		return "", authn.Deny(denial.Missing)
 	}
 	return credential(headers[0])
 }
@@ -52,15 +53,15 @@ func elsewhere(r *http.Request) bool {
 func credential(header string) (string, authn.Denial) {
 	scheme, token, ok := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", authn.Denial{Code: authn.MissingToken, Reason: "scheme"}
+		return "", authn.Deny(denial.Scheme)
 	}
 	token = strings.Trim(token, " ")
 	if !ok || token == "" {
-		return "", authn.Denial{Code: authn.MissingToken, Reason: "missing"}
+		return "", authn.Deny(denial.Missing)
 	}
 	for i := range len(token) {
 		if c := token[i]; c <= ' ' || c == ',' || c >= 0x7f {
-			return "", authn.Denial{Code: authn.InvalidToken, Reason: "malformed"}
+			return "", authn.Deny(denial.Malformed)
 		}
 	}
 	return token, authn.Denial{}

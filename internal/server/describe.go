@@ -73,7 +73,7 @@ func (s *Server) describe(mux *http.ServeMux, api huma.API) {
 
 // OpenAPI returns the OpenAPI 3.1 document of the whole REST API, in YAML.
 func OpenAPI() ([]byte, error) {
-	s := New(Options{Desk: &manage.Desk{}, Activity: &activity.Keeper{}})
+	s := New(Options{Manage: &manage.Service{}, Activity: &activity.Keeper{}})
 	text, err := s.newAPI(http.NewServeMux()).OpenAPI().YAML()
 	if err != nil {
 		return nil, fmt.Errorf("write OpenAPI document: %w", err)

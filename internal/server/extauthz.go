@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 const (
@@ -91,16 +92,16 @@ func (e *extAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 		}
 		return refuse(misconfigured), nil
 	}
-	token, denial := bearerOf(attributes.GetRequest().GetHttp())
+	token, denied := bearerOf(attributes.GetRequest().GetHttp())
 	address := attributes.GetSource().GetAddress().GetSocketAddress().GetAddress()
 	from, _ := netip.ParseAddr(address) // what is none is in no network
 	from = e.server.through(from.Unmap(), attributes.GetRequest().GetHttp().GetHeaders()["x-forwarded-for"])
-	p, denial, err := e.server.judge(ctx, presented{door: ExtAuthz, token: token, denial: denial, from: from, route: "Check", peer: address}, rules...)
+	p, denied, err := e.server.judge(ctx, presented{door: ExtAuthz, token: token, denied: denied, from: from, route: "Check", peer: address}, rules...)
 	switch {
 	case err != nil:
 		return refuse(undecidedAnswer), nil //nolint:nilerr // undecided, counted and told by judge
-	case denial.Denied():
-		return refuse(refusals[denial.Code]), nil
+	case denied.Denied():
+		return refuse(refusals[denied.Code()]), nil
 	}
 	return admit(&p), nil
 }
@@ -119,7 +120,7 @@ func demands(extensions map[string]string) url.Values {
 
 // bearerOf returns the one credential of a request that Envoy asks about.
 func bearerOf(r *authv3.AttributeContext_HttpRequest) (string, authn.Denial) {
-	ambiguous := authn.Denial{Code: authn.InvalidToken, Reason: "ambiguous"}
+	ambiguous := authn.Deny(denial.Ambiguous)
 	if _, query, ok := strings.Cut(r.GetPath(), "?"); ok && strings.Contains(query, "access_token=") || strings.Contains(r.GetHeaders()["cookie"], "access_token=") {
 		return "", ambiguous
 	}
@@ -136,7 +137,7 @@ func bearerOf(r *authv3.AttributeContext_HttpRequest) (string, authn.Denial) {
 		}
 	}
 	if !found {
-		return "", authn.Denial{Code: authn.MissingToken, Reason: "missing"}
+		return "", authn.Deny(denial.Missing)
 	}
 	return credential(value)
 }

@@ -76,12 +76,12 @@ var lifetimes = map[string]time.Duration{"7d": 7 * 24 * time.Hour, "30d": 30 * 2
 
 func (s *Server) createFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	f := s.newForm(p, r)
-	in := manage.New{Project: f.Values["project"], Name: strings.TrimSpace(f.Values["name"]), Description: strings.TrimSpace(f.Values["description"]), Role: v1alpha1.Role(f.Values["role"]),
-		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Once: manage.Once{Name: f.Once, Seen: true}}
+	in := manage.CreateRequest{Project: f.Values["project"], Name: strings.TrimSpace(f.Values["name"]), Description: strings.TrimSpace(f.Values["description"]), Role: v1alpha1.Role(f.Values["role"]),
+		Scopes: append(slices.Clone(r.PostForm["scope"]), strings.Fields(f.Values["scopes"])...), AllowedCIDRs: strings.FieldsFunc(f.Values["networks"], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' }), Idempotency: manage.Idempotency{Name: f.Once, Seen: true}}
 	if d := lifetimes[f.Values["expires"]]; d > 0 {
-		in.ExpiresAt = s.Desk.Now().Add(d).Truncate(time.Second)
+		in.ExpiresAt = s.Manage.Now().Add(d).Truncate(time.Second)
 	}
-	made, err := s.Desk.Create(r.Context(), p, in)
+	made, err := s.Manage.Create(r.Context(), p, in)
 	var problem *manage.Problem
 	switch {
 	case errors.Is(err, manage.ErrDone): // the form was sent again: its token was shown, and stays
@@ -120,14 +120,14 @@ func fieldOf(path string) string {
 
 // minted is what is shown once.
 type minted struct {
-	Key         KeyView
-	Token       string
-	FormerUntil *time.Time
-	URL         string
+	Key           KeyView
+	Token         string
+	PreviousUntil *time.Time
+	URL           string
 }
 
-func (s *Server) showToken(w http.ResponseWriter, r *http.Request, p authn.Principal, made manage.Made) {
-	v := minted{Key: s.view(made.Key), FormerUntil: instant(made.FormerUntil), URL: s.Login.URL()}
+func (s *Server) showToken(w http.ResponseWriter, r *http.Request, p authn.Principal, made manage.Issued) {
+	v := minted{Key: s.view(made.Key), PreviousUntil: instant(made.PreviousUntil), URL: s.Login.URL()}
 	title := "A new token is on its way to the Secret"
 	if made.Shown {
 		v.Token, title = made.Token.Reveal(), "Copy the token now"
@@ -178,13 +178,13 @@ func (s *Server) actOnKey(w http.ResponseWriter, r *http.Request, p authn.Princi
 		s.rotateFromForm(w, r, p)
 		return
 	case "suspend":
-		_, err = s.Desk.Suspend(ctx, p, project, name, reason)
+		_, err = s.Manage.Suspend(ctx, p, project, name, reason)
 	case "resume":
-		_, err = s.Desk.Change(ctx, p, project, name, "", func(spec *v1alpha1.ApiKeySpec) { spec.State, spec.StateReason = v1alpha1.KeyActive, "" })
+		_, err = s.Manage.Change(ctx, p, project, name, "", func(spec *v1alpha1.ApiKeySpec) { spec.State, spec.StateReason = v1alpha1.KeyActive, "" })
 	case "revoke":
-		_, err = s.Desk.Revoke(ctx, p, project, name, reason)
+		_, err = s.Manage.Revoke(ctx, p, project, name, reason)
 	case "delete":
-		to, err = keysPage, s.Desk.Delete(ctx, p, project, name, "")
+		to, err = keysPage, s.Manage.Delete(ctx, p, project, name, "")
 	default:
 		err = &manage.Problem{Kind: manage.NotFound, Message: "There is nothing at this address"}
 	}
@@ -200,7 +200,7 @@ func (s *Server) rotateFromForm(w http.ResponseWriter, r *http.Request, p authn.
 	if err != nil || overlap < 0 || overlap > maxOverlap {
 		overlap = -1
 	}
-	made, err := s.Desk.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, manage.Once{Name: r.PostFormValue("once"), Seen: true})
+	made, err := s.Manage.Rotate(r.Context(), p, r.PathValue("project"), r.PathValue("name"), overlap, manage.Idempotency{Name: r.PostFormValue("once"), Seen: true})
 	if errors.Is(err, manage.ErrDone) {
 		http.Redirect(w, r, keysPage+"/"+url.PathEscape(r.PathValue("project"))+"/"+url.PathEscape(r.PathValue("name")), http.StatusSeeOther)
 		return

@@ -29,17 +29,17 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "Bad Request", err.Error(), "bad_request")
 		return
 	}
-	token, denial := bearer(r)
-	p, denial, err := s.judge(r.Context(), presented{door: ForwardAuth, token: token, denial: denial, from: s.client(r), route: "/auth", peer: r.RemoteAddr}, rules...)
+	token, denied := bearer(r)
+	p, denied, err := s.judge(r.Context(), presented{door: ForwardAuth, token: token, denied: denied, from: s.client(r), route: "/auth", peer: r.RemoteAddr}, rules...)
 	h := w.Header()
 	var values [len(identity)]string
-	if err == nil && !denial.Denied() {
+	if err == nil && !denied.Denied() {
 		values = identify(&p)
 	}
 	for i, name := range identity {
 		h[name] = values[i : i+1 : i+1] // one allocation for all
 	}
-	if through(w, denial, err) {
+	if through(w, denied, err) {
 		h["Cache-Control"] = noStore
 		w.WriteHeader(http.StatusOK)
 	}
@@ -54,7 +54,7 @@ func queried(query string) ([]authn.Rule, error) {
 	if err != nil {
 		return nil, errors.New("the query cannot be read")
 	}
-	delete(values, "access_token") // a denial, not an error
+	delete(values, "access_token") // a denied, not an error
 	return requirements(values)
 }
 

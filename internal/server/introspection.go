@@ -60,11 +60,11 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request, caller authn
 		return
 	}
 	c := presented{door: Introspection, token: r.PostForm.Get("token"), from: from, route: r.Pattern, peer: r.RemoteAddr}
-	p, denial, err := s.judge(r.Context(), c, authn.Rule{Tenant: caller.Tenant})
+	p, denied, err := s.judge(r.Context(), c, authn.Rule{Tenant: caller.Tenant})
 	switch {
 	case err != nil:
 		undecidedAnswer.write(w)
-	case denial.Denied():
+	case denied.Denied():
 		writeJSON(w, http.StatusOK, inactive{})
 	default:
 		writeJSON(w, http.StatusOK, active{Active: true, Subject: accountID(p.ID()), Username: p.Username(), Scope: string(p.Scopes), TokenType: "Bearer",

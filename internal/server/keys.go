@@ -90,7 +90,7 @@ const (
 // attention returns the keys that somebody may see, those that want a look first.
 func (s *Server) attention(ctx context.Context, p authn.Principal, q manage.Query) ([]KeyView, error) {
 	q.Limit, q.Cursor = considered, ""
-	found, err := s.Desk.Find(ctx, p, q)
+	found, err := s.Manage.Find(ctx, p, q)
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +161,9 @@ func (r *rotation) spec() (*v1alpha1.Rotation, error) {
 	return out, nil
 }
 
-func (b createBody) ask(once string) (manage.New, error) {
-	in := manage.New{Project: b.Project, Name: b.Name, Description: b.Description, Role: v1alpha1.Role(b.Role), Scopes: b.Scopes,
-		AllowedCIDRs: b.AllowedCIDRs, ToSecret: b.Delivery == "secret", SecretName: b.SecretName, Itself: b.ActsFor == "itself", Once: manage.Once{Name: once}}
+func (b createBody) ask(once string) (manage.CreateRequest, error) {
+	in := manage.CreateRequest{Project: b.Project, Name: b.Name, Description: b.Description, Role: v1alpha1.Role(b.Role), Scopes: b.Scopes,
+		AllowedCIDRs: b.AllowedCIDRs, ToSecret: b.Delivery == "secret", SecretName: b.SecretName, Itself: b.ActsFor == "itself", Idempotency: manage.Idempotency{Name: once}}
 	if b.ExpiresAt != nil {
 		in.ExpiresAt = *b.ExpiresAt
 	}
@@ -274,7 +274,7 @@ func (s *Server) mountKeys(api huma.API) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		return s.made(ctx)(s.Desk.Create(ctx, caller(ctx), asked))
+		return s.made(ctx)(s.Manage.Create(ctx, caller(ctx), asked))
 	})
 	huma.Register(api, operation("POST", "/api/keys/{project}/{name}/rotate", "rotate-key", "Give a key a new token",
 		"The former token is accepted for the overlap, so that nobody is refused meanwhile.", authn.WriteKeys, 400, 404, 409, 413, 415, 422), func(ctx context.Context, in *rotateInput) (*madeAnswer, error) {
@@ -282,7 +282,7 @@ func (s *Server) mountKeys(api huma.API) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		return s.made(ctx)(s.Desk.Rotate(ctx, caller(ctx), in.Project, in.Name, overlap, manage.Once{Name: in.IdempotencyKey}))
+		return s.made(ctx)(s.Manage.Rotate(ctx, caller(ctx), in.Project, in.Name, overlap, manage.Idempotency{Name: in.IdempotencyKey}))
 	})
 	huma.Register(api, operation("POST", "/api/keys/{project}/{name}/revoke", "revoke-key", "Revoke a key for good",
 		"It is refused within a second. There is no way back; to refuse it for a while, set its state to Suspended.", authn.WriteKeys, 400, 404, 413, 415, 422), func(ctx context.Context, in *revokeInput) (*keyAnswer, error) {
@@ -290,14 +290,14 @@ func (s *Server) mountKeys(api huma.API) {
 		if in.Body != nil {
 			reason = in.Body.Reason
 		}
-		return s.key(ctx)(s.Desk.Revoke(ctx, caller(ctx), in.Project, in.Name, reason))
+		return s.key(ctx)(s.Manage.Revoke(ctx, caller(ctx), in.Project, in.Name, reason))
 	})
 }
 
 // mountFind mounts what looks at keys.
 func (s *Server) mountFind(api huma.API) {
 	list := func(ctx context.Context, q manage.Query) (*answer[page], error) {
-		found, err := s.Desk.Find(ctx, caller(ctx), q)
+		found, err := s.Manage.Find(ctx, caller(ctx), q)
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
@@ -324,10 +324,10 @@ func (s *Server) mountFind(api huma.API) {
 		return &answer[page]{page{Items: found}}, nil
 	})
 	huma.Register(api, operation("GET", "/api/keys/self", "get-self", "The key that this request is made with", "", authn.ReadSelf, 404), func(ctx context.Context, _ *struct{}) (*keyAnswer, error) {
-		return s.key(ctx)(s.Desk.Self(ctx, caller(ctx)))
+		return s.key(ctx)(s.Manage.Self(ctx, caller(ctx)))
 	})
 	huma.Register(api, operation("GET", "/api/keys/{project}/{name}", "get-key", "One key", "", authn.ReadKeys, 404), func(ctx context.Context, in *KeyPath) (*keyAnswer, error) {
-		return s.key(ctx)(s.Desk.Get(ctx, caller(ctx), in.Project, in.Name))
+		return s.key(ctx)(s.Manage.Get(ctx, caller(ctx), in.Project, in.Name))
 	})
 }
 
@@ -336,7 +336,7 @@ func (s *Server) mountChange(api huma.API) {
 	huma.Register(api, operation("PATCH", "/api/keys/{project}/{name}", "change-key", "Change a key", "A merge patch (RFC 7396): what is not sent stays, null removes. Afterwards the key cannot do more than you may.", authn.WriteKeys, 400, 404, 409, 412, 413, 415, 422), func(ctx context.Context, in *changeInput) (*keyAnswer, error) {
 		b := in.Body
 		if b.suspends() && in.version() == "" {
-			return s.key(ctx)(s.Desk.Suspend(ctx, caller(ctx), in.Project, in.Name, b.StateReason.Value))
+			return s.key(ctx)(s.Manage.Suspend(ctx, caller(ctx), in.Project, in.Name, b.StateReason.Value))
 		}
 		var wanted *v1alpha1.Rotation
 		if b.Rotation.Sent && !b.Rotation.Null {
@@ -345,12 +345,12 @@ func (s *Server) mountChange(api huma.API) {
 				return nil, s.failed(ctx, err)
 			}
 		}
-		return s.key(ctx)(s.Desk.Change(ctx, caller(ctx), in.Project, in.Name, in.version(), func(spec *v1alpha1.ApiKeySpec) { b.onto(spec, wanted) }))
+		return s.key(ctx)(s.Manage.Change(ctx, caller(ctx), in.Project, in.Name, in.version(), func(spec *v1alpha1.ApiKeySpec) { b.onto(spec, wanted) }))
 	})
 	remove := operation("DELETE", "/api/keys/{project}/{name}", "delete-key", "Delete a key", "It is refused at once, and its Secret is deleted. To keep the record of what it was, revoke it.", authn.WriteKeys, 404, 412)
 	remove.DefaultStatus = http.StatusNoContent
 	huma.Register(api, remove, func(ctx context.Context, in *Versioned) (*struct{}, error) {
-		if err := s.Desk.Delete(ctx, caller(ctx), in.Project, in.Name, in.version()); err != nil {
+		if err := s.Manage.Delete(ctx, caller(ctx), in.Project, in.Name, in.version()); err != nil {
 			return nil, s.failed(ctx, err)
 		}
 		return nil, nil //nolint:nilnil // no content
@@ -370,12 +370,12 @@ func (s *Server) key(ctx context.Context) func(*v1alpha1.ApiKey, error) (*keyAns
 }
 
 // made answers with a key and its token, or with what went wrong.
-func (s *Server) made(ctx context.Context) func(manage.Made, error) (*madeAnswer, error) {
-	return func(m manage.Made, err error) (*madeAnswer, error) {
+func (s *Server) made(ctx context.Context) func(manage.Issued, error) (*madeAnswer, error) {
+	return func(m manage.Issued, err error) (*madeAnswer, error) {
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		v := madeView{KeyView: s.view(m.Key), PreviousValidUntil: instant(m.FormerUntil)}
+		v := madeView{KeyView: s.view(m.Key), PreviousValidUntil: instant(m.PreviousUntil)}
 		if m.Shown {
 			v.Token = m.Token.Reveal()
 		}
@@ -394,7 +394,7 @@ func (s *Server) used(ctx context.Context, tenant string, views []KeyView) {
 		ids = append(ids, views[i].ID)
 	}
 	last, err := s.Activity.Store.LastUsed(ctx, ids)
-	told, err2 := s.Activity.Store.Told(ctx, tenant, s.Desk.Now().Add(-24*time.Hour))
+	told, err2 := s.Activity.Store.Told(ctx, tenant, s.Manage.Now().Add(-24*time.Hour))
 	if err = errors.Join(err, err2); err != nil {
 		s.Log.WarnContext(ctx, "last use is not known", "error", err)
 	}

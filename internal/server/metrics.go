@@ -4,13 +4,13 @@ package server
 
 import (
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // Door is a protocol at which a credential is presented.
@@ -33,22 +33,9 @@ func (d Door) String() string {
 }
 
 const (
-	undecided = "undecided"
-	methods   = 3
-	shards    = 8 // so that cores seldom write to one cache line at once
+	methods = 3
+	shards  = 8 // so that cores seldom write to one cache line at once
 )
-
-// reasons are all values of the label reason. Others are counted as the last.
-var reasons = [...]string{"", undecided, "missing", "scheme", "ambiguous", "malformed", "unknown", "deleted", "revoked", "suspended", "expired",
-	"retired", "network", "reserved", "role", "scope", "tenant", "issuer", "algorithm", "key", "signature", "audience", "not yet valid", "no expiry", "claims", "other"}
-
-var reasonIndex = func() map[string]int {
-	out := map[string]int{}
-	for i, r := range reasons {
-		out[r] = i
-	}
-	return out
-}()
 
 // buckets are the upper bounds of the latency histogram.
 var buckets = [...]time.Duration{10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond, 250 * time.Microsecond, time.Millisecond,
@@ -56,7 +43,7 @@ var buckets = [...]time.Duration{10 * time.Microsecond, 25 * time.Microsecond, 5
 
 // shard is one set of counters.
 type shard struct {
-	verdicts [doors][methods][len(reasons)]atomic.Uint64
+	verdicts [doors][methods][denial.Count]atomic.Uint64
 	latency  [doors][len(buckets) + 1]atomic.Uint64
 	spent    [doors]atomic.Uint64 // nanoseconds
 	_        [64]byte             // keeps the next shard off our last cache line
@@ -66,22 +53,10 @@ type shard struct {
 // a million series. The zero Metrics is ready.
 type Metrics struct{ shards [shards]shard }
 
-// indexOf returns the index of a reason.
-func indexOf(reason string) int {
-	if reason == "" {
-		return 0
-	}
-	name, _, _ := strings.Cut(reason, ":")
-	if at, known := reasonIndex[name]; known {
-		return at
-	}
-	return len(reasons) - 1
-}
-
-// count counts one verdict, of the reason with that index.
-func (m *Metrics) count(door Door, method authn.Method, at int, spent time.Duration) {
+// count counts one verdict.
+func (m *Metrics) count(door Door, method authn.Method, reason denial.Reason, spent time.Duration) {
 	s := &m.shards[rand.Uint32N(shards)] //nolint:gosec // any shard will do
-	s.verdicts[door][method%methods][at].Add(1)
+	s.verdicts[door][method%methods][reason].Add(1)
 	b := 0
 	for b < len(buckets) && spent > buckets[b] {
 		b++
@@ -105,13 +80,13 @@ func (*Metrics) Describe(ch chan<- *prometheus.Desc) {
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	for door := range Door(doors) {
 		for method := range authn.Method(methods) {
-			for reason := range reasons {
+			for reason := range denial.Reason(denial.Count) {
 				var n uint64
 				for i := range m.shards {
 					n += m.shards[i].verdicts[door][method][reason].Load()
 				}
 				if n > 0 {
-					ch <- prometheus.MustNewConstMetric(verdictsDesc, prometheus.CounterValue, float64(n), door.String(), method.String(), outcome(reasons[reason]), reasons[reason])
+					ch <- prometheus.MustNewConstMetric(verdictsDesc, prometheus.CounterValue, float64(n), door.String(), method.String(), outcome(reason), reason.String())
 				}
 			}
 		}
@@ -138,13 +113,14 @@ func (m *Metrics) collectLatency(ch chan<- prometheus.Metric, door Door) {
 	}
 }
 
-// outcome returns what a reason comes to.
-func outcome(reason string) string {
+// outcome returns the outcome that a reason stands for.
+func outcome(reason denial.Reason) string {
 	switch reason {
-	case "":
+	case denial.None:
 		return "allowed"
-	case undecided:
-		return undecided
+	case denial.Undecided:
+		return reason.String()
+	default:
+		return "denied"
 	}
-	return "denied"
 }

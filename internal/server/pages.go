@@ -16,6 +16,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/manage"
 	"github.com/kaana/apikey-operator/internal/web/session"
 )
@@ -175,13 +176,13 @@ func (s *Server) signedIn(rule authn.Rule, next func(http.ResponseWriter, *http.
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(to), http.StatusSeeOther)
 			return
 		}
-		p, denial, err := s.judge(r.Context(), presented{door: Page, token: token, from: s.client(r), route: r.Pattern, peer: r.RemoteAddr}, rule)
+		p, denied, err := s.judge(r.Context(), presented{door: Page, token: token, from: s.client(r), route: r.Pattern, peer: r.RemoteAddr}, rule)
 		switch {
 		case err != nil:
 			s.show(w, r, http.StatusServiceUnavailable, "problem", screen{Title: "One moment", Data: "The server cannot tell yet who you are. Try again in a moment."})
-		case denial.Denied() && denial.Code == authn.Forbidden:
-			s.show(w, r, http.StatusForbidden, "problem", s.about(p, screen{Title: "Not for you", Data: denial.Message() + "."}))
-		case denial.Denied():
+		case denied.Denied() && denied.Code() == denial.InsufficientScope:
+			s.show(w, r, http.StatusForbidden, "problem", s.about(p, screen{Title: "Not for you", Data: denied.Code().Message() + "."}))
+		case denied.Denied():
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(keysPage), http.StatusSeeOther)
 		default:
 			next(w, r, p)
@@ -276,7 +277,7 @@ func (s *Server) listKeys(ctx context.Context, p authn.Principal, v *listed, q u
 		v.Keys, err = s.attention(ctx, p, v.Query)
 		return err
 	}
-	found, err := s.Desk.Find(ctx, p, v.Query)
+	found, err := s.Manage.Find(ctx, p, v.Query)
 	if err != nil {
 		return err
 	}
@@ -307,8 +308,8 @@ func (s *Server) showKey(w http.ResponseWriter, r *http.Request, p authn.Princip
 		s.sorry(w, r, p, err)
 		return
 	}
-	v.Timeline = newTimeline(v.Key, s.Desk.Now())
-	if v.Events, err = s.Desk.Events(r.Context(), v.Key.Project, v.Key.ID); err != nil {
+	v.Timeline = newTimeline(v.Key, s.Manage.Now())
+	if v.Events, err = s.Manage.Events(r.Context(), v.Key.Project, v.Key.ID); err != nil {
 		s.Log.WarnContext(r.Context(), "events are not shown", "error", err)
 	}
 	s.show(w, r, http.StatusOK, "key", s.about(p, screen{Title: v.Key.Name, Data: v}))
@@ -316,7 +317,7 @@ func (s *Server) showKey(w http.ResponseWriter, r *http.Request, p authn.Princip
 
 func (s *Server) shownKey(ctx context.Context, p authn.Principal, r *http.Request) (shown, error) {
 	at := KeyPath{Project: r.PathValue("project"), Name: r.PathValue("name")}
-	o, err := s.Desk.Get(ctx, p, at.Project, at.Name)
+	o, err := s.Manage.Get(ctx, p, at.Project, at.Name)
 	if err != nil {
 		return shown{}, err
 	}

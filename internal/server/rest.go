@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // accountID is a number in JSON when it is one that every JSON reader keeps exactly (RFC 8259,
@@ -36,15 +37,15 @@ func (s *Server) guard(rule authn.Rule, next func(http.ResponseWriter, *http.Req
 // admitted returns whom a request is of, or answers it. Whoever fails too often is told to wait; who
 // does not fail is never in their way.
 func (s *Server) admitted(w http.ResponseWriter, r *http.Request, rule authn.Rule) (authn.Principal, bool) {
-	token, denial := bearer(r)
+	token, denied := bearer(r)
 	from := s.client(r)
-	p, denial, err := s.judge(r.Context(), presented{door: REST, token: token, denial: denial, from: from, route: r.Pattern, peer: r.RemoteAddr}, rule)
-	if denial.Denied() && denial.Code != authn.Forbidden && !s.failures.allow(from, time.Now()) {
+	p, denied, err := s.judge(r.Context(), presented{door: REST, token: token, denied: denied, from: from, route: r.Pattern, peer: r.RemoteAddr}, rule)
+	if denied.Denied() && denied.Code() != denial.InsufficientScope && !s.failures.allow(from, time.Now()) {
 		w.Header()["Retry-After"] = retryAfter
 		tooMany.write(w)
 		return p, false
 	}
-	return p, through(w, denial, err)
+	return p, through(w, denied, err)
 }
 
 var (
@@ -53,12 +54,12 @@ var (
 )
 
 // through answers whoever is not let through, and reports whether the caller is.
-func through(w http.ResponseWriter, denial authn.Denial, err error) bool {
+func through(w http.ResponseWriter, denied authn.Denial, err error) bool {
 	switch {
 	case err != nil:
 		undecidedAnswer.write(w)
-	case denial.Denied():
-		writeDenial(w, denial)
+	case denied.Denied():
+		writeDenial(w, denied)
 	default:
 		return true
 	}
@@ -93,28 +94,27 @@ func (r refusal) write(w http.ResponseWriter) {
 var undecidedAnswer = newRefusal(http.StatusServiceUnavailable, Failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}, "")
 
 // refusals are all denials.
-var refusals = func() map[authn.Code]refusal {
-	out := map[authn.Code]refusal{}
-	for _, code := range []authn.Code{authn.MissingToken, authn.InvalidToken, authn.TokenExpired, authn.Forbidden} {
-		d := authn.Denial{Code: code}
-		out[code] = newRefusal(d.Status(), Failure{http.StatusText(d.Status()), d.Message(), string(code)}, challenge(d))
+var refusals = func() map[denial.Code]refusal {
+	out := map[denial.Code]refusal{}
+	for _, code := range denial.Codes {
+		out[code] = newRefusal(code.Status(), Failure{http.StatusText(code.Status()), code.Message(), string(code)}, challenge(code))
 	}
 	return out
 }()
 
 // writeDenial answers with a denial.
-func writeDenial(w http.ResponseWriter, d authn.Denial) { refusals[d.Code].write(w) }
+func writeDenial(w http.ResponseWriter, d authn.Denial) { refusals[d.Code()].write(w) }
 
 // challenge is that of RFC 6750, section 3: without an error when there was no credential to be
 // wrong.
-func challenge(d authn.Denial) string {
+func challenge(code denial.Code) string {
 	const realm = `Bearer realm="kaana"`
-	switch d.Code {
-	case authn.Forbidden:
+	switch code {
+	case denial.InsufficientScope:
 		return realm + `, error="insufficient_scope"`
-	case authn.InvalidToken, authn.TokenExpired:
-		return realm + `, error="invalid_token", error_description="` + d.Message() + `"`
-	case authn.MissingToken:
+	case denial.InvalidToken, denial.TokenExpired:
+		return realm + `, error="invalid_token", error_description="` + code.Message() + `"`
+	case denial.MissingToken:
 	}
 	return realm
 }

@@ -45,7 +45,7 @@ type Options struct {
 	Verifier *authn.Verifier
 	Log      *slog.Logger // the audit log
 	Metrics  *Metrics
-	Desk     *manage.Desk     // nil: keys are not managed here
+	Manage   *manage.Service  // nil: keys are not managed here
 	Activity *activity.Keeper // of NewRecorder; nil: nobody counts what keys are used for
 	Login    *session.Door    // nil: there are no pages
 
@@ -74,7 +74,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.mountProbes(mux)
 	s.newAPI(mux)
-	if s.Login != nil && s.Desk != nil {
+	if s.Login != nil && s.Manage != nil {
 		s.mountPages(mux)
 	}
 	only(mux, http.MethodPost, "/webhook/tokenreview", s.tokenReview)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 const (
@@ -28,11 +29,11 @@ func (s *Server) tokenReview(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	denial := authn.Denial{}
+	denied := authn.Denial{}
 	if strings.ContainsAny(review.Spec.Token, " ,\r\n\t") {
-		denial = authn.Denial{Code: authn.InvalidToken, Reason: "malformed"}
+		denied = authn.Deny(denial.Malformed)
 	}
-	p, denial, err := s.judge(r.Context(), presented{door: TokenReview, token: review.Spec.Token, denial: denial, route: r.Pattern, peer: r.RemoteAddr})
+	p, denied, err := s.judge(r.Context(), presented{door: TokenReview, token: review.Spec.Token, denied: denied, route: r.Pattern, peer: r.RemoteAddr})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable) // plain, without Retry-After: asked again at once
 		return
@@ -41,10 +42,10 @@ func (s *Server) tokenReview(w http.ResponseWriter, r *http.Request) {
 	review.Spec, review.ObjectMeta, review.Status = authenticationv1.TokenReviewSpec{}, metav1.ObjectMeta{}, authenticationv1.TokenReviewStatus{}
 	user := s.userInfo(&p)
 	if strings.HasPrefix(user.Username, "system:") { // whatever the prefix is: it could be cluster-admin
-		denial = authn.Denial{Code: authn.InvalidToken, Reason: "reserved"}
+		denied = authn.Deny(denial.Reserved)
 	}
-	if denial.Denied() {
-		review.Status.Error = string(denial.Code)
+	if denied.Denied() {
+		review.Status.Error = string(denied.Code())
 	} else {
 		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: user, Audiences: audiences}
 	}

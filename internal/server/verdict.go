@@ -12,6 +12,7 @@ import (
 
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 type presented struct {
 	door   Door
 	token  string
-	denial authn.Denial // why it is none, if it is none
+	denied authn.Denial // why it is none, if it is none
 	from   netip.Addr   // the zero address is in no network
 	route  string       // for the log; never what a client wrote
 	peer   string       // likewise
@@ -31,29 +32,28 @@ type presented struct {
 
 // judge gives the verdict that every door gives, counts it, and tells of a denial. The rules must
 // all be satisfied. An error means undecided.
-func (s *Server) judge(ctx context.Context, c presented, rules ...authn.Rule) (p authn.Principal, denial authn.Denial, err error) {
+func (s *Server) judge(ctx context.Context, c presented, rules ...authn.Rule) (p authn.Principal, denied authn.Denial, err error) {
 	begin := time.Now()
-	denial = c.denial
-	if !denial.Denied() {
-		p, denial, err = s.Verifier.Verify(c.token, c.from)
+	denied = c.denied
+	if !denied.Denied() {
+		p, denied, err = s.Verifier.Verify(c.token, c.from)
 	}
-	for i := 0; i < len(rules) && err == nil && !denial.Denied(); i++ {
-		denial = rules[i].Permit(p)
+	for i := 0; i < len(rules) && err == nil && !denied.Denied(); i++ {
+		denied = rules[i].Permit(p)
 	}
-	reason := denial.Reason
+	reason := denied.Reason
 	if err != nil {
-		reason = undecided
+		reason = denial.Undecided
 	}
-	at := indexOf(reason)
-	s.Metrics.count(c.door, p.Method, at, time.Since(begin))
+	s.Metrics.count(c.door, p.Method, reason, time.Since(begin))
 	if s.Activity != nil && p.Key.Name != "" && err == nil {
 		s.Activity.Record(activity.Use{Key: activity.Key{UID: p.Key.UID, Tenant: p.Tenant, Project: p.Key.Namespace, Name: p.Key.Name},
-			Credential: [5]byte(p.Credential[:5]), Outcome: uint8(at), Door: uint8(c.door), From: c.from, At: begin}) //nolint:gosec // there are few reasons
+			Credential: [5]byte(p.Credential[:5]), Outcome: uint8(reason), Door: uint8(c.door), From: c.from, At: begin})
 	}
-	if reason != "" {
-		s.tell(ctx, c, p, denial, err)
+	if reason != denial.None {
+		s.tell(ctx, c, p, denied, err)
 	}
-	return p, denial, err
+	return p, denied, err
 }
 
 // diary writes denials to the log, but not as fast as strangers can cause them.
@@ -74,7 +74,7 @@ func (s *Server) tell(ctx context.Context, c presented, p authn.Principal, d aut
 		s.Log.WarnContext(ctx, "undecided", append(attrs, "error", err)...)
 		return
 	}
-	attrs = append(attrs, "status", d.Status(), "code", d.Code, "reason", d.Reason, "peer", c.peer)
+	attrs = append(attrs, "status", d.Code().Status(), "code", d.Code(), "reason", d.String(), "peer", c.peer)
 	if n := s.diary.skipped.Swap(0); n > 0 {
 		attrs = append(attrs, "skipped", n)
 	}

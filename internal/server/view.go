@@ -3,7 +3,6 @@
 package server
 
 import (
-	"net/netip"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +10,7 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // KeyView is a key as people see it.
@@ -67,7 +67,7 @@ type credentialView struct {
 
 // view shows a key.
 func (s *Server) view(o *v1alpha1.ApiKey) KeyView {
-	v := KeyView{Project: o.Namespace, Name: o.Name, ID: string(o.UID), Description: o.Spec.Description, State: string(s.Desk.StateOf(o)), StateReason: o.Spec.StateReason,
+	v := KeyView{Project: o.Namespace, Name: o.Name, ID: string(o.UID), Description: o.Spec.Description, State: string(s.Manage.StateOf(o)), StateReason: o.Spec.StateReason,
 		Role: string(o.Spec.Role), Scopes: listOfStrings(o.Spec.Scopes), AllowedCIDRs: listOfStrings(o.Spec.AllowedCIDRs), CreatedAt: o.CreationTimestamp.UTC(),
 		ExpiresAt: pointed(o.Spec.ExpiresAt), Delivery: "secret", SecretName: o.Status.SecretName, LastUsedAt: pointed(o.Status.LastUsedTime), Unusual: []string{}, LastRotatedAt: pointed(o.Status.LastRotationTime),
 		NextRotationAt: pointed(o.Status.NextRotationTime), Credentials: s.credentials(o)}
@@ -96,17 +96,17 @@ func (s *Server) credentials(o *v1alpha1.ApiKey) []credentialView {
 	for _, c := range kube.Recorded(o) {
 		issued[c.Digest] = c.IssuedAt
 	}
-	now, k := s.Desk.Now(), kube.Key(o)
+	now, k := s.Manage.Now(), kube.Key(o)
 	if !k.Over(now) {
-		k.Switch, k.Networks = apikey.Active, nil // who asks, and a suspension that passes, retire no token
+		k.State = apikey.Active // a suspension that passes retires no token
 	}
 	for _, c := range kube.Credentials(o) {
 		at := c.IssuedAt
 		if known, ok := issued[c.Digest]; ok {
 			at = known
 		}
-		switch _, usable := apikey.Usable(k, c, netip.Addr{}, now); {
-		case !usable:
+		switch {
+		case apikey.UsableFromAnywhere(k, c, now) != denial.None:
 			c.Phase = apikey.Retired
 		case kube.Imported(o) && !c.ValidUntil.IsZero():
 			c.Phase = apikey.Retiring

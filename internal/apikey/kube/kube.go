@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kube puts ApiKey objects into the words of package apikey and back. The controller
-// and the keyring share it, so that both read one object the same way.
+// Package kube converts ApiKey objects to the types of package apikey and back. The controller and the keyring share it,
+// so that both read an object the same way.
 package kube
 
 import (
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
@@ -25,14 +26,14 @@ const (
 
 // Key returns what decides whether the credentials of o are accepted.
 func Key(o *v1alpha1.ApiKey) apikey.Key {
-	k := apikey.Key{ExpiresAt: instant(o.Spec.ExpiresAt), Deleted: !o.DeletionTimestamp.IsZero()}
+	k := apikey.Key{ExpiresAt: timeOf(o.Spec.ExpiresAt), Deleted: !o.DeletionTimestamp.IsZero()}
 	switch o.Spec.State {
 	case v1alpha1.KeyActive, "":
-		k.Switch = apikey.Active
+		k.State = apikey.Active
 	case v1alpha1.KeySuspended:
-		k.Switch = apikey.Suspended
+		k.State = apikey.Suspended
 	case v1alpha1.KeyRevoked:
-		k.Switch = apikey.Revoked
+		k.State = apikey.Revoked
 	}
 	if len(o.Spec.AllowedCIDRs) > 0 {
 		k.Networks = make([]netip.Prefix, 0, len(o.Spec.AllowedCIDRs))
@@ -68,11 +69,10 @@ func Cadence(o *v1alpha1.ApiKey) (apikey.Cadence, error) {
 	}
 }
 
-// Rotation returns what is asked and known of the rotation of o, for a controller that started
-// then.
-func Rotation(o *v1alpha1.ApiKey, started time.Time) apikey.Rotation {
-	r := apikey.Rotation{Last: instant(o.Status.LastRotationTime), Requested: o.Annotations[v1alpha1.RotateAnnotation],
-		Handled: o.Status.LastHandledRotateRequest, Started: started}
+// Rotation returns what the spec asks, and what is known, of the rotation of o, for a controller that began to act then.
+func Rotation(o *v1alpha1.ApiKey, leading time.Time) apikey.Rotation {
+	r := apikey.Rotation{Last: timeOf(o.Status.LastRotationTime), Requested: o.Annotations[v1alpha1.RotateAnnotation],
+		Handled: o.Status.LastHandledRotateRequest, Leading: leading}
 	if len(r.Requested) > maxRequest {
 		r.Requested = strings.ToValidUTF8(r.Requested[:maxRequest], "")
 	}
@@ -100,7 +100,7 @@ func SecretKey(o *v1alpha1.ApiKey) string {
 	return defaultSecretKey
 }
 
-// HasConsumers reports whether somebody is to be told of a new token of o.
+// HasConsumers reports whether workloads must be notified of a new token of o.
 func HasConsumers(o *v1alpha1.ApiKey) bool {
 	s := o.Spec.Secret
 	return s != nil && (len(s.Restart) > 0 || s.Refresh == v1alpha1.RefreshPods)
@@ -114,7 +114,7 @@ func Credentials(o *v1alpha1.ApiKey) []apikey.Credential {
 		for _, d := range o.Spec.Digests {
 			if digest, err := apikey.ParseDigest(d.SHA256); err == nil {
 				out = append(out, apikey.Credential{Digest: digest, Hint: d.Hint, Phase: apikey.Current,
-					IssuedAt: o.CreationTimestamp.Time, ValidUntil: instant(d.ValidUntil)})
+					IssuedAt: o.CreationTimestamp.Time, ValidUntil: timeOf(d.ValidUntil)})
 			}
 		}
 		return out
@@ -128,7 +128,7 @@ func Recorded(o *v1alpha1.ApiKey) []apikey.Credential {
 	for _, c := range o.Status.Credentials {
 		if digest, err := apikey.ParseDigest(c.SHA256); err == nil {
 			out = append(out, apikey.Credential{Digest: digest, Hint: c.Hint, Phase: phases[c.Phase],
-				IssuedAt: c.IssuedAt.Time, ValidUntil: instant(c.ValidUntil)})
+				IssuedAt: c.IssuedAt.Time, ValidUntil: timeOf(c.ValidUntil)})
 		}
 	}
 	return out
@@ -147,7 +147,7 @@ func Records(credentials []apikey.Credential) []v1alpha1.Credential {
 	for _, c := range credentials {
 		r := v1alpha1.Credential{ID: c.Digest.ID(), SHA256: c.Digest.String(), Hint: c.Hint,
 			Phase: v1alpha1.CredentialPhase(c.Phase.String()), IssuedAt: metav1.NewTime(c.IssuedAt)}
-		r.ValidUntil = Instant(c.ValidUntil)
+		r.ValidUntil = TimePointer(c.ValidUntil)
 		out = append(out, r)
 	}
 	return out
@@ -158,8 +158,8 @@ func Claim(o *v1alpha1.ApiKey) apikey.Claim {
 	return apikey.Claim{Minted: !Imported(o), Created: o.CreationTimestamp.Time, UID: string(o.UID)}
 }
 
-// Instant returns the API's form of an instant, nil for the zero one.
-func Instant(t time.Time) *metav1.Time {
+// TimePointer returns the API's form of an instant, nil for the zero one.
+func TimePointer(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -167,7 +167,8 @@ func Instant(t time.Time) *metav1.Time {
 	return &out
 }
 
-func instant(t *metav1.Time) time.Time {
+// timeOf returns an instant of the API, zero for none, at the resolution of what is recorded.
+func timeOf(t *metav1.Time) time.Time {
 	switch {
 	case t == nil:
 		return time.Time{}
@@ -176,3 +177,35 @@ func instant(t *metav1.Time) time.Time {
 	}
 	return t.Truncate(time.Second) // the resolution of what is recorded
 }
+
+// Conditions returns the conditions recorded in the status of o.
+func Conditions(o *v1alpha1.ApiKey) apikey.Conditions {
+	out := make(apikey.Conditions, len(o.Status.Conditions))
+	for _, c := range o.Status.Conditions {
+		out[c.Type] = apikey.Condition{True: c.Status == metav1.ConditionTrue, Reason: c.Reason, Message: c.Message,
+			Generation: c.ObservedGeneration}
+	}
+	return out
+}
+
+// SetConditions records conditions in the status of o, and removes those of ours that do not apply. The time of a
+// transition is kept while the status of a condition stays the same.
+func SetConditions(o *v1alpha1.ApiKey, conditions apikey.Conditions) {
+	for _, kind := range conditionTypes {
+		c, ok := conditions[kind]
+		if !ok {
+			meta.RemoveStatusCondition(&o.Status.Conditions, kind)
+			continue
+		}
+		status := metav1.ConditionFalse
+		if c.True {
+			status = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(&o.Status.Conditions, metav1.Condition{Type: kind, Status: status,
+			ObservedGeneration: c.Generation, Reason: c.Reason, Message: c.Message})
+	}
+}
+
+// conditionTypes are all types, in the order in which they are listed.
+var conditionTypes = []string{v1alpha1.ConditionReady, v1alpha1.ConditionAccepted, v1alpha1.ConditionDelivered,
+	v1alpha1.ConditionRotating, v1alpha1.ConditionRotationDue, v1alpha1.ConditionConsumersNotified}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/test/cluster"
 	"github.com/kaana/apikey-operator/test/issuer"
 )
@@ -75,9 +76,9 @@ func TestATokenOfTheIssuerIsAccepted(t *testing.T) {
 		token, err := issuer.SignIn(t.Context(), b.URL, b.ca, a.Name)
 		check(t, err)
 		for range 2 { // verified, then remembered
-			p, denial, err := b.verifier.Verify(token.AccessToken)
-			if err != nil || denial.Denied() {
-				t.Fatalf("%s: %v, %v", a.Name, denial, err)
+			p, denied, err := b.verifier.Verify(token.AccessToken)
+			if err != nil || denied.Denied() {
+				t.Fatalf("%s: %v, %v", a.Name, denied, err)
 			}
 			want := authn.Principal{Account: authn.Account{ID: a.Subject, Username: a.Email}, Role: authn.ParseRole(a.Role), Tenant: a.Tenant, Method: authn.JWT,
 				Scopes: authn.Scopes(strings.Join(a.Permissions, " ")), Issued: p.Issued, Expires: p.Expires}
@@ -86,8 +87,8 @@ func TestATokenOfTheIssuerIsAccepted(t *testing.T) {
 			}
 		}
 		id, _ := token.Extra("id_token").(string)
-		if _, denial, err := b.verifier.Verify(id); err != nil || denial.Reason != "audience" {
-			t.Errorf("the ID token of %s: %v, %v", a.Name, denial, err)
+		if _, denied, err := b.verifier.Verify(id); err != nil || denied.Reason != denial.Audience {
+			t.Errorf("the ID token of %s: %v, %v", a.Name, denied, err)
 		}
 	}
 }
@@ -98,21 +99,21 @@ func TestAnyFaultOfATokenIsRefused(t *testing.T) {
 	key, _ := b.Key()
 	for range 2 { // with and without the good one in memory
 		for name, token := range b.Faulty() {
-			p, denial, err := b.verifier.Verify(token)
-			if err != nil || denial.Code != authn.InvalidToken || p != (authn.Principal{}) {
-				t.Errorf("%s: %+v, %+v, %v", name, p, denial, err)
+			p, denied, err := b.verifier.Verify(token)
+			if err != nil || denied.Code() != denial.InvalidToken || p != (authn.Principal{}) {
+				t.Errorf("%s: %+v, %+v, %v", name, p, denied, err)
 			}
 		}
-		if _, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), b.Claims())); err != nil || denial.Denied() {
-			t.Fatalf("a good token: %v, %v", denial, err)
+		if _, denied, err := b.verifier.Verify(issuer.Sign(key, b.Header(), b.Claims())); err != nil || denied.Denied() {
+			t.Fatalf("a good token: %v, %v", denied, err)
 		}
 	}
 	if n := b.Fetches(); n > 2 {
 		t.Errorf("%d fetches of the keys: strangers make us ask", n)
 	}
 	expired := issuer.Sign(key, b.Header(), issuer.With(b.Claims(), "exp", time.Now().Add(-time.Minute).Unix()))
-	if _, denial, err := b.verifier.Verify(expired); err != nil || denial.Code != authn.TokenExpired {
-		t.Errorf("expired: %+v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(expired); err != nil || denied.Code() != denial.TokenExpired {
+		t.Errorf("expired: %+v, %v", denied, err)
 	}
 }
 
@@ -121,10 +122,10 @@ func TestATokenEndsAtItsExpiryThoughItIsRemembered(t *testing.T) {
 	b.run(t)
 	key, _ := b.Key()
 	token := issuer.Sign(key, b.Header(), b.Claims())
-	for after, want := range map[time.Duration]authn.Code{0: "", time.Hour + 29*time.Second: "", time.Hour + 31*time.Second: authn.TokenExpired} {
+	for after, want := range map[time.Duration]denial.Code{0: "", time.Hour + 29*time.Second: "", time.Hour + 31*time.Second: denial.TokenExpired} {
 		b.now = time.Now().Add(after)
-		if _, denial, err := b.verifier.Verify(token); err != nil || denial.Code != want {
-			t.Errorf("after %v: %q, %v; want %q", after, denial.Code, err, want)
+		if _, denied, err := b.verifier.Verify(token); err != nil || denied.Denied() != (want != "") || want != "" && denied.Code() != want {
+			t.Errorf("after %v: %s, %v; want %q", after, denied, err, want)
 		}
 	}
 }
@@ -141,9 +142,9 @@ func TestScopesLimitATokenThatHasThem(t *testing.T) {
 		"both, each once": {[]string{"a", "b"}, "c a", "a b c"}, "no permissions at all": {[]string{}, nil, authn.NoScopes}, "an empty scope": {nil, "", authn.NoScopes},
 		"null permissions": {json.RawMessage("null"), nil, authn.NoScopes},
 	} {
-		p, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(issuer.With(b.Claims(), "permissions", c.permissions), "scope", c.scope)))
-		if err != nil || denial.Denied() || p.Scopes != c.want {
-			t.Errorf("%s: %q, %v, %v; want %q", name, p.Scopes, denial, err, c.want)
+		p, denied, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(issuer.With(b.Claims(), "permissions", c.permissions), "scope", c.scope)))
+		if err != nil || denied.Denied() || p.Scopes != c.want {
+			t.Errorf("%s: %q, %v, %v; want %q", name, p.Scopes, denied, err, c.want)
 		}
 	}
 }
@@ -153,9 +154,9 @@ func TestAnAddressThatNobodyHasVerifiedIsNoName(t *testing.T) {
 	b.run(t)
 	key, _ := b.Key()
 	for verified, want := range map[any]string{true: "a@acme.example", false: "auth0|1", nil: "auth0|1"} {
-		p, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(b.Claims(), "email_verified", verified)))
-		if err != nil || denial.Denied() || p.Username() != want {
-			t.Errorf("email_verified %v: %q, %v, %v", verified, p.Username(), denial, err)
+		p, denied, err := b.verifier.Verify(issuer.Sign(key, b.Header(), issuer.With(b.Claims(), "email_verified", verified)))
+		if err != nil || denied.Denied() || p.Username() != want {
+			t.Errorf("email_verified %v: %q, %v, %v", verified, p.Username(), denied, err)
 		}
 	}
 }
@@ -165,13 +166,13 @@ func TestATokenWithoutAKeyIDAsksForNothing(t *testing.T) {
 	check(t, b.Roll())
 	b.run(t)
 	key, _ := b.Key()
-	if _, denial, err := b.verifier.Verify(issuer.Sign(key, issuer.With(b.Header(), "kid", nil), b.Claims())); err != nil || denial.Reason != "key" {
-		t.Errorf("%v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(issuer.Sign(key, issuer.With(b.Header(), "kid", nil), b.Claims())); err != nil || denied.Reason != denial.Key {
+		t.Errorf("%v, %v", denied, err)
 	}
 	check(t, b.Roll())
 	key, _ = b.Key()
-	if _, denial, err := b.verifier.Verify(issuer.Sign(key, b.Header(), b.Claims())); err != nil || denial.Denied() {
-		t.Errorf("the rollover after it: %v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(issuer.Sign(key, b.Header(), b.Claims())); err != nil || denied.Denied() {
+		t.Errorf("the rollover after it: %v, %v", denied, err)
 	}
 }
 
@@ -184,8 +185,8 @@ func TestARolloverCostsNoRefusal(t *testing.T) {
 	token, err := issuer.SignIn(t.Context(), b.URL, b.ca, "member")
 	check(t, err)
 	for name, token := range map[string]string{"new": token.AccessToken, "former": issuer.Sign(former, head, b.Claims())} {
-		if _, denial, err := b.verifier.Verify(token); err != nil || denial.Denied() {
-			t.Errorf("the %s key: %v, %v", name, denial, err)
+		if _, denied, err := b.verifier.Verify(token); err != nil || denied.Denied() {
+			t.Errorf("the %s key: %v, %v", name, denied, err)
 		}
 	}
 	fetches := b.Fetches()
@@ -200,8 +201,8 @@ func TestARolloverCostsNoRefusal(t *testing.T) {
 	b.Retire()
 	b.now = time.Now().Add(2 * time.Minute)
 	_, _, _ = b.verifier.Verify(issuer.Sign(former, issuer.With(head, "kid", "asks for a fetch"), b.Claims()))
-	if _, denial, err := b.verifier.Verify(issuer.Sign(former, head, b.Claims())); err != nil || denial.Reason != "key" {
-		t.Errorf("the former key: %v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(issuer.Sign(former, head, b.Claims())); err != nil || denied.Reason != denial.Key {
+		t.Errorf("the former key: %v, %v", denied, err)
 	}
 }
 
@@ -210,21 +211,21 @@ func TestAnIssuerThatIsAwayIsNoNo(t *testing.T) {
 	key, _ := b.Key()
 	token, head := issuer.Sign(key, b.Header(), b.Claims()), b.Header()
 	check(t, b.Stop())
-	if _, denial, err := b.verifier.Verify(token); !errors.Is(err, authn.ErrUndecided) || denial.Denied() {
-		t.Fatalf("before the keys are known: %v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(token); !errors.Is(err, authn.ErrUndecided) || denied.Denied() {
+		t.Fatalf("before the keys are known: %v, %v", denied, err)
 	}
 	check(t, b.Listen(t.Context()))
 	b.run(t)
-	if _, denial, err := b.verifier.Verify(token); err != nil || denial.Denied() {
-		t.Fatalf("once they are: %v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(token); err != nil || denied.Denied() {
+		t.Fatalf("once they are: %v, %v", denied, err)
 	}
 	check(t, b.Stop())
-	if _, denial, err := b.verifier.Verify(issuer.Sign(key, head, issuer.With(b.Claims(), "sub", "auth0|3"))); err != nil || denial.Denied() {
-		t.Errorf("while the issuer is away: %v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(issuer.Sign(key, head, issuer.With(b.Claims(), "sub", "auth0|3"))); err != nil || denied.Denied() {
+		t.Errorf("while the issuer is away: %v, %v", denied, err)
 	}
 	b.now = time.Now().Add(2 * time.Minute)
-	if _, denial, err := b.verifier.Verify(issuer.Sign(key, issuer.With(head, "kid", "new"), b.Claims())); !errors.Is(err, authn.ErrUndecided) {
-		t.Errorf("a key id that may be new: %v, %v", denial, err)
+	if _, denied, err := b.verifier.Verify(issuer.Sign(key, issuer.With(head, "kid", "new"), b.Claims())); !errors.Is(err, authn.ErrUndecided) {
+		t.Errorf("a key id that may be new: %v, %v", denied, err)
 	}
 }
 
@@ -238,22 +239,22 @@ func TestClaimsAreMappedAndRulesHold(t *testing.T) {
 		Scopes: jwt.Mapping{Expression: `claims.groups.filter(g, g.startsWith("api:"))`},
 	}
 	c.ClaimMappings.Username.Expression = `claims.email`
-	c.ClaimValidationRules = []jwt.Rule{{Claim: "hd", RequiredValue: "acme.example"}, {Expression: `claims.exp - claims.iat <= 7200.0`, Message: "two hours at most"}}
+	c.ClaimValidationRules = []jwt.ClaimRule{{Claim: "hd", RequiredValue: "acme.example"}, {Expression: `claims.exp - claims.iat <= 7200.0`, Message: "two hours at most"}}
 	v, err := jwt.New([]jwt.Config{c}, time.Now)
 	check(t, err)
 	b.verifier = v
 	b.run(t)
 	claims := issuer.With(issuer.With(issuer.With(issuer.With(b.Claims(), "uid", "u1"), "org", "acme"), "groups", []string{"api:read", "all"}), "hd", "acme.example")
-	p, denial, err := v.Verify(issuer.Sign(key, b.Header(), claims))
-	if err != nil || denial.Denied() || p.ID() != "u1" || p.Username() != "a@acme.example" || p.Role != authn.Viewer || p.Tenant != "t-acme" || p.Scopes != "api:read" {
-		t.Errorf("%+v, %v, %v", p, denial, err)
+	p, denied, err := v.Verify(issuer.Sign(key, b.Header(), claims))
+	if err != nil || denied.Denied() || p.ID() != "u1" || p.Username() != "a@acme.example" || p.Role != authn.Viewer || p.Tenant != "t-acme" || p.Scopes != "api:read" {
+		t.Errorf("%+v, %v, %v", p, denied, err)
 	}
 	for name, bad := range map[string]map[string]any{
 		"a required value": issuer.With(claims, "hd", "evil.example"), "a rule": issuer.With(claims, "exp", time.Now().Add(3*time.Hour).Unix()),
 		"a claim that an expression wants": issuer.With(claims, "org", nil), "a list": issuer.With(claims, "groups", "api:read"),
 	} {
-		if _, denial, err := v.Verify(issuer.Sign(key, b.Header(), bad)); err != nil || denial.Code != authn.InvalidToken {
-			t.Errorf("without %s: %v, %v", name, denial, err)
+		if _, denied, err := v.Verify(issuer.Sign(key, b.Header(), bad)); err != nil || denied.Code() != denial.InvalidToken {
+			t.Errorf("without %s: %v, %v", name, denied, err)
 		}
 	}
 }
@@ -277,8 +278,8 @@ func TestAConfigurationIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 		"[0].claimMappings.id.expression: returns int, want string":    {Issuer: good, ClaimMappings: jwt.Mappings{ID: jwt.Mapping{Expression: "1"}}},
 		"[0].claimMappings.scopes: there is no default":                {Issuer: good, ClaimMappings: jwt.Mappings{Scopes: jwt.Mapping{Claim: "a", Default: "b"}}},
 		"[0].claimMappings.tenant: give claim or expression, not both": {Issuer: good, ClaimMappings: jwt.Mappings{Tenant: jwt.Mapping{Claim: "a", Expression: "claims.a"}}},
-		"[0].claimValidationRules[0]: give either claim or expression": {Issuer: good, ClaimValidationRules: []jwt.Rule{{}}},
-		"[0].claimValidationRules[0].expression: returns string, want": {Issuer: good, ClaimValidationRules: []jwt.Rule{{Expression: `"a"`}}},
+		"[0].claimValidationRules[0]: give either claim or expression": {Issuer: good, ClaimValidationRules: []jwt.ClaimRule{{}}},
+		"[0].claimValidationRules[0].expression: returns string, want": {Issuer: good, ClaimValidationRules: []jwt.ClaimRule{{Expression: `"a"`}}},
 	} {
 		if _, err := jwt.New([]jwt.Config{c}, time.Now); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
@@ -299,8 +300,8 @@ func FuzzToken(f *testing.F) {
 		f.Add(token)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		_, denial, err := b.verifier.Verify(token)
-		if err != nil || denial.Denied() {
+		_, denied, err := b.verifier.Verify(token)
+		if err != nil || denied.Denied() {
 			return
 		}
 		parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 const (
@@ -102,7 +103,7 @@ func (*Verifier) Looks(presented string) bool {
 // authn.ErrUndecided: the issuer's keys are not known.
 func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	if len(token) > MaxBytes {
-		return refused("malformed")
+		return refused(denial.Malformed)
 	}
 	digest := apikey.DigestOf(token)
 	if p, ok := v.recall(digest); ok {
@@ -110,14 +111,14 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	}
 	h, issuer, err := inspect(token)
 	if err != nil {
-		return refused("malformed")
+		return refused(denial.Malformed)
 	}
 	found := v.issuers[issuer]
 	switch {
 	case found == nil:
-		return refused("issuer")
+		return refused(denial.Issuer)
 	case !slices.Contains(found.Issuer.Algorithms, h.algorithm):
-		return refused("algorithm")
+		return refused(denial.Algorithm)
 	}
 	var generation uint64
 	var undecided error
@@ -138,7 +139,7 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	}
 	p, err := found.subject(claims)
 	if err != nil {
-		return refused("claims: " + strings.ReplaceAll(err.Error(), "\n", " "))
+		return authn.Principal{}, authn.Denial{Reason: denial.Claims, Detail: strings.ReplaceAll(err.Error(), "\n", " ")}, nil
 	}
 	p.Expires = when(claims.GetExpirationTime())
 	p.Issued = when(claims.GetIssuedAt())
@@ -156,20 +157,20 @@ func (h header) keyFor(key jwkset.JWK) (any, error) {
 
 var errKey = errors.New("no key of that id and algorithm")
 
-func refused(reason string) (authn.Principal, authn.Denial, error) {
-	return authn.Principal{}, authn.Denial{Code: authn.InvalidToken, Reason: reason}, nil
+func refused(reason denial.Reason) (authn.Principal, authn.Denial, error) {
+	return authn.Principal{}, authn.Deny(reason), nil
 }
 
 // denied says why the library refuses a token. Expired is only said of one that is good otherwise.
 func denied(err error) (authn.Principal, authn.Denial, error) {
 	others := []struct {
 		is     error
-		reason string
+		reason denial.Reason
 	}{
-		{errKey, "key"}, {golangjwt.ErrTokenMalformed, "malformed"}, {golangjwt.ErrTokenSignatureInvalid, "signature"},
-		{golangjwt.ErrTokenInvalidAudience, "audience"}, {golangjwt.ErrTokenInvalidIssuer, "issuer"},
-		{golangjwt.ErrTokenNotValidYet, "not yet valid"}, {golangjwt.ErrTokenUsedBeforeIssued, "not yet valid"},
-		{golangjwt.ErrTokenRequiredClaimMissing, "no expiry"}, {golangjwt.ErrTokenUnverifiable, "signature"},
+		{errKey, denial.Key}, {golangjwt.ErrTokenMalformed, denial.Malformed}, {golangjwt.ErrTokenSignatureInvalid, denial.Signature},
+		{golangjwt.ErrTokenInvalidAudience, denial.Audience}, {golangjwt.ErrTokenInvalidIssuer, denial.Issuer},
+		{golangjwt.ErrTokenNotValidYet, denial.NotYetValid}, {golangjwt.ErrTokenUsedBeforeIssued, denial.NotYetValid},
+		{golangjwt.ErrTokenRequiredClaimMissing, denial.NoExpiry}, {golangjwt.ErrTokenUnverifiable, denial.Signature},
 	}
 	for _, o := range others {
 		if errors.Is(err, o.is) {
@@ -177,9 +178,9 @@ func denied(err error) (authn.Principal, authn.Denial, error) {
 		}
 	}
 	if errors.Is(err, golangjwt.ErrTokenExpired) {
-		return authn.Principal{}, authn.Denial{Code: authn.TokenExpired, Reason: "expired"}, nil
+		return refused(denial.Expired)
 	}
-	return refused("claims")
+	return refused(denial.Claims)
 }
 
 func when(t *golangjwt.NumericDate, err error) time.Time {
