@@ -23,13 +23,13 @@ const (
 	maxScan = 5000 // ApiKeys looked at for one page; a page may be shorter for it, and say where to go on
 )
 
-// State is how a key stands: its spec.state, or Expired.
+// State is the spec.state of a key, or Expired.
 type State string
 
 // StateExpired is the state of a key whose expiry has passed.
 const StateExpired State = "Expired"
 
-// Query is what somebody looks for among the keys that they may see.
+// Query selects keys among those that the reader may see.
 type Query struct {
 	Project string // empty: all of the tenant
 	Text    string // in the name, description, owner or hint; letter case does not matter
@@ -45,8 +45,7 @@ type Page struct {
 	Next string
 }
 
-// cursor says where a page begins. It holds no secret and grants nothing: whose keys are shown is decided
-// anew for each page.
+// cursor says where a page begins. It holds no secret and grants nothing: each page is authorized anew.
 type cursor struct {
 	Project  string `json:"p"`
 	Continue string `json:"c,omitempty"`
@@ -55,10 +54,14 @@ type cursor struct {
 
 // Find returns a page of the keys that the reader may see.
 func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Page, error) {
-	projects, err := s.searched(reader, q.Project)
-	if err != nil {
-		return Page{}, err
+	c := s.tenantCaller(reader)
+	if q.Project != "" {
+		if !c.has(q.Project) {
+			return Page{}, &Problem{Kind: Forbidden}
+		}
+		c.Projects = []string{q.Project}
 	}
+	projects := c.Projects
 	at, err := readCursor(q.Cursor)
 	if err != nil {
 		return Page{}, err
@@ -72,7 +75,7 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 		if err != nil {
 			return Page{}, err
 		}
-		if page.Keys, at.Skip = s.take(reader, q, page.Keys, list.Items, at.Skip); at.Skip < len(list.Items) {
+		if page.Keys, at.Skip = s.collect(c, q, page.Keys, list.Items, at.Skip); at.Skip < len(list.Items) {
 			page.Next = at.String()
 			return page, nil
 		}
@@ -90,24 +93,11 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 	return page, nil
 }
 
-// searched returns the projects to look in, by name.
-func (s *Service) searched(reader authn.Principal, only string) ([]string, error) {
-	if only != "" && !s.theirs(reader, only) {
-		return nil, forbidden()
-	}
-	var out []string
-	for _, p := range s.Tenants.Projects(reader.Tenant) {
-		if only == "" || only == p.Name {
-			out = append(out, p.Name)
-		}
-	}
-	return out, nil
-}
-
-// take adds what matches to the keys until there are enough, and returns how many it has looked at.
-func (s *Service) take(reader authn.Principal, q Query, found, items []v1alpha1.ApiKey, from int) ([]v1alpha1.ApiKey, int) {
+// collect adds the keys that match until there are enough, and returns how many it has examined.
+func (s *Service) collect(c Caller, q Query, found, items []v1alpha1.ApiKey,
+	from int) ([]v1alpha1.ApiKey, int) {
 	for n := from; n < len(items); n++ {
-		if o := &items[n]; owns(reader, o) && s.matches(q, o) {
+		if o := &items[n]; Authorize(c, Read, o, nil) == nil && s.matches(q, o) {
 			if len(found) == q.Limit {
 				return found, n
 			}
@@ -117,22 +107,24 @@ func (s *Service) take(reader authn.Principal, q Query, found, items []v1alpha1.
 	return found, max(from, len(items))
 }
 
-// chunk lists some ApiKeys of a project. A place that the API server has forgotten is found again, though
-// what has changed meanwhile may be missed.
+// chunk lists some ApiKeys of a project. A position that the API server has forgotten is found again, though
+// changes in between may be missed.
 func (s *Service) chunk(ctx context.Context, at cursor) (*v1alpha1.ApiKeyList, error) {
 	for {
 		var list v1alpha1.ApiKeyList
-		err := s.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk), client.Continue(at.Continue))
+		err := s.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk),
+			client.Continue(at.Continue))
 		var status apierrors.APIStatus
 		switch {
 		case err == nil:
 			return &list, nil
 		case at.Continue == "" || !errors.As(err, &status):
 			return nil, translate("list", err)
-		case apierrors.IsResourceExpired(err) && status.Status().Continue != "" && status.Status().Continue != at.Continue:
+		case apierrors.IsResourceExpired(err) && status.Status().Continue != "" &&
+			status.Status().Continue != at.Continue:
 			at.Continue = status.Status().Continue
 		case apierrors.IsResourceExpired(err), apierrors.IsBadRequest(err):
-			return nil, &Problem{Kind: Expired, Message: "The cursor is too old, or none of ours: begin again without it"}
+			return nil, &Problem{Kind: Expired, Message: "The cursor is too old, or not one of ours: begin again without it"}
 		default:
 			return nil, translate("list", err)
 		}
@@ -151,12 +143,12 @@ func readCursor(text string) (cursor, error) {
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || json.Unmarshal(raw, &c) != nil || c.Skip < 0 {
-		return cursor{}, &Problem{Kind: Expired, Message: "The cursor is none of ours: begin again without it"}
+		return cursor{}, &Problem{Kind: Expired, Message: "The cursor is not one of ours: begin again without it"}
 	}
 	return c, nil
 }
 
-// StateOf returns how a key stands now.
+// StateOf returns the state of a key now.
 func (s *Service) StateOf(o *v1alpha1.ApiKey) State {
 	if k := kube.Key(o); o.Spec.State != v1alpha1.KeyRevoked && k.Over(s.Now()) {
 		return StateExpired
@@ -186,5 +178,7 @@ func (s *Service) matches(q Query, o *v1alpha1.ApiKey) bool {
 	for _, c := range kube.Credentials(o) {
 		seen = append(seen, c.Hint)
 	}
-	return slices.ContainsFunc(seen, func(s string) bool { return strings.Contains(strings.ToLower(s), text) })
+	return slices.ContainsFunc(seen, func(s string) bool {
+		return strings.Contains(strings.ToLower(s), text)
+	})
 }

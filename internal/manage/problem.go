@@ -11,31 +11,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Kind is what is wrong with what somebody asked for.
+// Kind is the kind of a Problem.
 type Kind uint8
 
 // The kinds.
 const (
-	Forbidden Kind = iota + 1 // they may not; also for what may not even exist
-	NotFound                  // within what is theirs
-	Conflict                  // with what there is
-	Stale                     // it has changed since they looked
-	Invalid                   // some fields cannot be as they are
+	Forbidden Kind = iota + 1 // the caller may not; also for what may not even exist
+	NotFound                  // among what the caller may see
+	Conflict                  // with the present state
+	Stale                     // it has changed since the caller read it
+	Invalid                   // some fields have values that are not possible
 	Expired                   // the cursor is too old
 )
 
-// Problem is a reasoned no to what somebody asked for. Any other error means that it could not be
-// done now.
-type Problem struct { //nolint:errname // reads keys.Problem
+// Problem is a reasoned refusal of a request. Any other error means that it could not be done now.
+type Problem struct { //nolint:errname // reads manage.Problem
 	Kind    Kind
-	Message string // empty: what is always said of the kind
+	Message string // empty: the standard message of the kind
 	Fields  []Field
 }
 
-// ErrDone is the problem of a request that was done already, when its answer was seen and must stay true.
+// ErrDone is the problem of a request that was done already, when the client has its response and that must stay true.
 var ErrDone = &Problem{Kind: Conflict, Message: "This was done already"}
 
-// Field is one field that cannot be as it is.
+// Field is one field with a value that is not possible.
 type Field struct{ Path, Message string }
 
 // Error implements error.
@@ -47,17 +46,15 @@ func (p *Problem) Error() string {
 	return strings.TrimPrefix(text, "; ")
 }
 
-func forbidden() error { return &Problem{Kind: Forbidden} }
-
-func notFound(project, name string) error {
-	return &Problem{Kind: NotFound, Message: fmt.Sprintf("There is no key %s in project %s that you could see", name, project)}
+func notFound(project, name string) *Problem {
+	return &Problem{Kind: NotFound, Message: fmt.Sprintf("There is no key %s in project %s that you may see", name, project)}
 }
 
 func invalid(path, format string, args ...any) *Problem {
 	return &Problem{Kind: Invalid, Fields: []Field{{path, fmt.Sprintf(format, args...)}}}
 }
 
-// translate puts an answer of the API server into our words.
+// translate converts an API server error into a Problem.
 func translate(verb string, err error) error {
 	var status apierrors.APIStatus
 	switch {
@@ -77,7 +74,7 @@ func translate(verb string, err error) error {
 	return fmt.Errorf("%s ApiKey: %w", verb, err)
 }
 
-// refused says which fields the API server refuses.
+// refused returns which fields the API server refuses.
 func refused(s metav1.Status) *Problem {
 	p := &Problem{Kind: Invalid}
 	if s.Details != nil {
@@ -93,7 +90,7 @@ func refused(s metav1.Status) *Problem {
 
 func quota(s metav1.Status) bool { return strings.Contains(s.Message, "exceeded quota") }
 
-// public names a field of the ApiKey as people who create keys know it.
+// public names a field of the ApiKey as the REST API and the page name it.
 func public(path string) string {
 	path = strings.TrimPrefix(path, "spec.")
 	switch path {
