@@ -52,16 +52,16 @@ func TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	roles := []authn.Role{authn.Viewer, authn.Member, authn.Admin}
-	scopes := []authn.Scopes{"", "keys:write", "keys:write projects:read", "projects:read", authn.NoScopes}
-	names := []string{"a", "b"}
+	roles := []authn.Role{authn.Viewer, authn.Member, authn.Member, authn.Admin}
+	scopes := []authn.Scopes{"", "", "", "keys:write", "keys:write projects:read"}
+	names := []string{"a"}
 	received := 0
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
 		s := &Service{Client: newStore(scheme), Tenants: oneTenant{}, Format: format, Entropy: rand.Reader,
 			Now: time.Now}
 		caller := func() authn.Principal {
-			return authn.Principal{Account: authn.Account{ID: rapid.SampledFrom([]string{"max", "eve"}).Draw(t, "account"), Username: "x"},
+			return authn.Principal{Account: authn.Account{ID: rapid.SampledFrom([]string{"max", "max", "eve"}).Draw(t, "account"), Username: "x"},
 				Role: rapid.SampledFrom(roles).Draw(t, "role"), Scopes: rapid.SampledFrom(scopes).Draw(t, "scopes"), Tenant: "acme", Method: authn.JWT}
 		}
 		check := func(p authn.Principal, issued Issued, err error) {
@@ -87,13 +87,13 @@ func TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver(t *testing.T
 		}
 		name := func() string { return rapid.SampledFrom(names).Draw(t, "name") }
 		once := func() Idempotency {
-			return Idempotency{Name: rapid.SampledFrom([]string{"", "k1"}).Draw(t, "request"), Seen: rapid.Bool().Draw(t, "seen")}
+			return Idempotency{Name: rapid.SampledFrom([]string{"", "k1", "k1"}).Draw(t, "request"), Seen: rapid.IntRange(0, 3).Draw(t, "seen") == 0}
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"create": func(*rapid.T) {
 				p := caller()
 				in := CreateRequest{Project: "acme-dev", Name: name(), Idempotency: once(),
-					Role: v1alpha1.Role(rapid.SampledFrom([]string{"", "viewer", "member", "admin"}).Draw(t, "asked"))}
+					Role: v1alpha1.Role(rapid.SampledFrom([]string{"", "", "viewer", "admin"}).Draw(t, "asked"))}
 				issued, err := s.Create(ctx, p, in)
 				check(p, issued, err)
 			},
