@@ -88,7 +88,16 @@ func (c Cadence) jitterAt(at time.Time) time.Duration {
 // change of the clocks skips is not missed and one that it repeats comes once.
 func (c Cadence) fires(after time.Time) time.Time {
 	local := after.In(c.zone)
-	wall := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)
+	wall := time.Date(
+		local.Year(),
+		local.Month(),
+		local.Day(),
+		local.Hour(),
+		local.Minute(),
+		local.Second(),
+		0,
+		time.UTC,
+	)
 	for {
 		wall = c.schedule.Next(wall)
 		if wall.IsZero() {

@@ -23,8 +23,8 @@ const (
 	RetryInterval = time.Minute
 )
 
-// Decide is the whole lifecycle of a key, one step at a time. It is pure: a crash after any step is completed by deciding
-// again.
+// Decide is the whole lifecycle of a key, one step at a time. It is pure: a crash after any step is completed by
+// deciding again.
 func Decide(in Input, now time.Time) Plan {
 	return in.complete(in.decide(now), now)
 }
@@ -84,8 +84,8 @@ func (in Input) maintain(records []Credential, now time.Time) Plan {
 	return in.settle(records, now)
 }
 
-// mint requests a new token, once there is room for its record. An urgent one may cost the oldest Retiring credential its
-// overlap; a rotation on schedule waits for it.
+// mint requests a new token, once there is room for its record. An urgent one may cost the oldest Retiring credential
+// its overlap; a rotation on schedule waits for it.
 func (in Input) mint(records []Credential, urgent bool, now time.Time) Plan {
 	if in.MissingPolicy != "" {
 		return in.reportMissingPolicy(records, now)
@@ -104,7 +104,11 @@ func (in Input) mint(records []Credential, urgent bool, now time.Time) Plan {
 			plan.Handled = in.Rotation.Requested
 		}
 		if in.Conditions.reason(v1alpha1.ConditionReady) == "" {
-			plan.set(in, v1alpha1.ConditionReady, Condition{Reason: v1alpha1.ReasonIssuing, Message: "A token is being issued."})
+			plan.set(
+				in,
+				v1alpha1.ConditionReady,
+				Condition{Reason: v1alpha1.ReasonIssuing, Message: "A token is being issued."},
+			)
 		}
 		return plan
 	case find(records, Current, in.Secret.Digest) >= 0:
@@ -120,8 +124,8 @@ func (in Input) mint(records []Credential, urgent bool, now time.Time) Plan {
 	return plan
 }
 
-// lastRefusedAttempt returns when a token was last made for a Secret that the API server refuses, if it is too early to
-// try again.
+// lastRefusedAttempt returns when a token was last made for a Secret that the API server refuses, if it is too early
+// to try again.
 func (in Input) lastRefusedAttempt(records []Credential, now time.Time) time.Time {
 	delivered := in.Conditions[v1alpha1.ConditionDelivered]
 	if delivered.Reason != v1alpha1.ReasonSecretRefused || delivered.Generation != in.Generation {
@@ -177,7 +181,10 @@ func (in Input) settle(records []Credential, now time.Time) Plan {
 	plan.set(in, v1alpha1.ConditionDelivered, delivered)
 	in.notify(&plan, current, now)
 	for _, o := range in.Orphaned {
-		if !slices.ContainsFunc(records, func(c Credential) bool { return c.Phase != Retired && c.Digest.ID() == o.CredentialID }) {
+		if !slices.ContainsFunc(
+			records,
+			func(c Credential) bool { return c.Phase != Retired && c.Digest.ID() == o.CredentialID },
+		) {
 			plan.Sweep = append(plan.Sweep, o.Name)
 		}
 	}

@@ -3,13 +3,13 @@
 // Package apikey defines what an API key is and when it is valid: the format of tokens, their digest, the lifecycle
 // decision (Decide) and the only definition of "valid" (Usable).
 //
-// Everything here is pure. Time, entropy and the state of the cluster are arguments. There is no client, context, clock or
-// logger.
+// Everything here is pure. Time, entropy and the state of the cluster are arguments. There is no client, context,
+// clock or logger.
 //
 // # The lifecycle
 //
-// Decide takes one step at a time. The controller carries it out, observes the result and decides again, so that a crash
-// after any step is completed by the next decision:
+// Decide takes one step at a time. The controller carries it out, observes the result and decides again, so that a
+// crash after any step is completed by the next decision:
 //
 //	              ┌──────┐ recorded  ┌─────────┐ written  ┌──────────┐
 //	no token ────►│ Mint ├──────────►│ Publish ├─────────►│ promote  │

@@ -66,16 +66,31 @@ func (in Input) credentialEvents(plan Plan) (out []Event) {
 		return append([]Event{{Reason: v1alpha1.ReasonIssued,
 			Message: fmt.Sprintf("Issued credential %s to Secret %s", issued.Digest.ID(), in.SecretName)}}, out...)
 	}
-	return append([]Event{{Reason: v1alpha1.ReasonRotated,
-		Message: fmt.Sprintf("Credential %s is in Secret %s; credential %s is accepted until %s", issued.Digest.ID(), in.SecretName,
-			replaced.Digest.ID(), replaced.ValidUntil.UTC().Format(time.RFC3339))}}, out...)
+	return append([]Event{
+		{
+			Reason: v1alpha1.ReasonRotated,
+			Message: fmt.Sprintf(
+				"Credential %s is in Secret %s; credential %s is accepted until %s",
+				issued.Digest.ID(),
+				in.SecretName,
+				replaced.Digest.ID(),
+				replaced.ValidUntil.UTC().Format(time.RFC3339),
+			),
+		},
+	}, out...)
 }
 
 // reported are the reasons of conditions that an Event reports when a condition takes them; true: as a warning.
 var reported = map[string]map[string]bool{
-	v1alpha1.ConditionReady: {v1alpha1.ReasonSuspended: false, v1alpha1.ReasonRevoked: false, v1alpha1.ReasonExpired: false,
-		v1alpha1.ReasonAccepted: false, v1alpha1.ReasonSecretConflict: true, v1alpha1.ReasonPolicyMissing: true,
-		v1alpha1.ReasonDigestConflict: true},
+	v1alpha1.ConditionReady: {
+		v1alpha1.ReasonSuspended:      false,
+		v1alpha1.ReasonRevoked:        false,
+		v1alpha1.ReasonExpired:        false,
+		v1alpha1.ReasonAccepted:       false,
+		v1alpha1.ReasonSecretConflict: true,
+		v1alpha1.ReasonPolicyMissing:  true,
+		v1alpha1.ReasonDigestConflict: true,
+	},
 	v1alpha1.ConditionDelivered:         {v1alpha1.ReasonInvalidTemplate: true, v1alpha1.ReasonSecretRefused: true},
 	v1alpha1.ConditionRotating:          {v1alpha1.ReasonInvalidRotation: true},
 	v1alpha1.ConditionRotationDue:       {v1alpha1.ReasonRotationDue: true},

@@ -31,7 +31,9 @@ func (in Input) acceptImported(now time.Time) Plan {
 	switch {
 	case len(in.Disputed) > 0:
 		plan.set(in, v1alpha1.ConditionReady, Condition{Reason: v1alpha1.ReasonDigestConflict, Message: fmt.Sprintf(
-			"Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.", in.Disputed[0].ID())})
+			"Digest %s… belongs to another ApiKey, which keeps it: remove it here, or delete the other key.",
+			in.Disputed[0].ID(),
+		)})
 		plan.wake(now.Add(RetryInterval))
 	case in.Key.State == Suspended:
 		plan.set(in, v1alpha1.ConditionReady, suspended)

@@ -80,8 +80,8 @@ func (r Rotation) due() time.Time {
 	return r.Cadence.After(r.Last)
 }
 
-// start returns when this controller replaces the token: when it is due, or, when it was due before this controller began
-// to act, up to ten minutes after that, so that a burst of rotations does not follow a downtime. Zero: never.
+// start returns when this controller replaces the token: when it is due, or, when it was due before this controller
+// began to act, up to ten minutes after that, so that a burst of rotations does not follow a downtime. Zero: never.
 func (r Rotation) start() time.Time {
 	at := r.due()
 	if !at.IsZero() && at.Before(r.Leading) {

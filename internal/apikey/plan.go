@@ -68,8 +68,15 @@ func (c Conditions) reason(kind string) string { return c[kind].Reason }
 
 // basePlan returns a plan that changes nothing but the records, and wakes when time alone changes something.
 func (in Input) basePlan(records []Credential) Plan {
-	plan := Plan{Credentials: records, Conditions: maps.Clone(in.Conditions), Rotated: in.Rotation.Last, Due: in.Rotation.due(),
-		Handled: in.Rotation.Handled, Notified: in.Consumers.Notified, Lag: -1}
+	plan := Plan{
+		Credentials: records,
+		Conditions:  maps.Clone(in.Conditions),
+		Rotated:     in.Rotation.Last,
+		Due:         in.Rotation.due(),
+		Handled:     in.Rotation.Handled,
+		Notified:    in.Consumers.Notified,
+		Lag:         -1,
+	}
 	if plan.Conditions == nil {
 		plan.Conditions = Conditions{}
 	}

@@ -15,8 +15,12 @@ func (in Input) schedule(plan *Plan, now time.Time) {
 	plan.Due = in.Rotation.due()
 	switch start := in.Rotation.start(); {
 	case in.Rotation.Fault != "":
-		plan.set(in, kind, Condition{Reason: v1alpha1.ReasonInvalidRotation, Message: "spec.rotation: " + in.Rotation.Fault +
-			". The key works, and does not rotate."})
+		plan.set(
+			in,
+			kind,
+			Condition{Reason: v1alpha1.ReasonInvalidRotation, Message: "spec.rotation: " + in.Rotation.Fault +
+				". The key works, and does not rotate."},
+		)
 	case in.Rotation.Cadence == Cadence{}:
 		delete(plan.Conditions, kind)
 	case passed(start, now):
@@ -46,7 +50,10 @@ func (in Input) postponed() Condition {
 		return Condition{Reason: v1alpha1.ReasonSecretRefused,
 			Message: "The rotation waits until the API server lets the Secret be written."}
 	case in.MissingPolicy != "":
-		return Condition{Reason: v1alpha1.ReasonPolicyMissing, Message: "The rotation waits until " + in.MissingPolicy + " is in force."}
+		return Condition{
+			Reason:  v1alpha1.ReasonPolicyMissing,
+			Message: "The rotation waits until " + in.MissingPolicy + " is in force.",
+		}
 	}
 	return Condition{Reason: v1alpha1.ReasonOverlapping,
 		Message: "The rotation waits for the overlap of an earlier one to end: the overlap is long for the interval."}

@@ -12,13 +12,17 @@ import (
 // leave is the plan of a key that is being deleted. The garbage collector deletes its Secret, which it owns.
 func (in Input) leave() Plan {
 	plan := in.basePlan(in.Credentials)
-	plan.set(in, v1alpha1.ConditionReady, Condition{Reason: v1alpha1.ReasonDeleting, Message: "The ApiKey is being deleted."})
+	plan.set(
+		in,
+		v1alpha1.ConditionReady,
+		Condition{Reason: v1alpha1.ReasonDeleting, Message: "The ApiKey is being deleted."},
+	)
 	return plan
 }
 
-// terminate is the plan of a key that is revoked or expired: every credential retired, the Secrets deleted, the records
-// kept. The status is written before the Secret is deleted, so that a decision taken from a stale read fails on the status
-// and costs nothing.
+// terminate is the plan of a key that is revoked or expired: every credential retired, the Secrets deleted, the
+// records kept. The status is written before the Secret is deleted, so that a decision taken from a stale read fails
+// on the status and costs nothing.
 func (in Input) terminate(now time.Time, reason, message string) Plan {
 	plan := in.basePlan(nil)
 	for _, c := range in.Credentials {

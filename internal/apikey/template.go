@@ -54,7 +54,9 @@ type Template struct{ parts []part }
 
 type part struct{ text, field string }
 
-var errAction = errors.New("want only {{ .Token }}, {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}")
+var errAction = errors.New(
+	"want only {{ .Token }}, {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}",
+)
 
 // ParseTemplate reads a template.
 func ParseTemplate(text string) (Template, error) {

@@ -83,7 +83,11 @@ func NewFormat(prefix string) (Format, error) {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 	}
 	if !ok {
-		return Format{}, fmt.Errorf("token prefix %q: want 1 to %d lower-case letters and digits, starting with a letter", prefix, maxPrefix)
+		return Format{}, fmt.Errorf(
+			"token prefix %q: want 1 to %d lower-case letters and digits, starting with a letter",
+			prefix,
+			maxPrefix,
+		)
 	}
 	return Format{lead: prefix + "_"}, nil
 }

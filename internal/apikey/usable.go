@@ -71,10 +71,10 @@ type Credential struct {
 	ValidUntil time.Time // the first instant at which it is refused; zero: no such instant
 }
 
-// Usable is the only definition of "valid". It returns why credential c of key k, presented from that address, is refused
-// at that instant, and denial.None when it is accepted. The reasons are checked in the order of the code; the first that
-// holds is returned. Usable reads the spec, so a revocation needs no controller to take effect. The zero address is in no
-// network.
+// Usable is the only definition of "valid". It returns why credential c of key k, presented from that address, is
+// refused at that instant, and denial.None when it is accepted. The reasons are checked in the order of the code; the
+// first that holds is returned. Usable reads the spec, so a revocation needs no controller to take effect. The zero
+// address is in no network.
 func Usable(k Key, c Credential, from netip.Addr, now time.Time) denial.Reason {
 	switch {
 	case k.Deleted:

@@ -46,7 +46,8 @@ type Controller struct {
 		// Without it the controller makes one and configures the API server to trust it.
 		TLS Files `json:"tls"`
 	} `json:"admission"`
-	// Server is what the controller makes for the server, which mounts it because it cannot read a Secret through the API.
+	// Server is what the controller makes for the server, which mounts it because it cannot read a Secret through the
+	// API.
 	Server struct {
 		// CertificateSecret is the Secret, of type kubernetes.io/tls, that holds a certificate of a CA of its own
 		// (ca.crt), and is renewed. Default none: something else makes one.
@@ -70,13 +71,20 @@ type Controller struct {
 
 // DefaultController returns the configuration of a controller without a file.
 func DefaultController() Controller {
-	cfg := Controller{TokenPrefix: apikey.DefaultPrefix, Workers: 10, Probes: ":8081", Metrics: ":8080", RequirePolicies: true}
+	cfg := Controller{
+		TokenPrefix:     apikey.DefaultPrefix,
+		Workers:         10,
+		Probes:          ":8081",
+		Metrics:         ":8080",
+		RequirePolicies: true,
+	}
 	cfg.LeaderElection.Enabled = true
 	cfg.Admission.Listen = ":9443"
 	return cfg
 }
 
-// LoadController reads a configuration file over the defaults and validates the result. Without a file the defaults hold.
+// LoadController reads a configuration file over the defaults and validates the result. Without a file the defaults
+// hold.
 func LoadController(file string) (Controller, error) {
 	cfg := DefaultController()
 	if err := load(file, &cfg); err != nil {
@@ -103,7 +111,9 @@ func (c *Controller) validate() (err error) {
 	case c.Workers < 1 || c.Workers > maxWorkers:
 		return fmt.Errorf("workers: %d is not between 1 and %d", c.Workers, maxWorkers)
 	case (c.Admission.TLS.CertFile == "") != (c.Admission.TLS.KeyFile == ""):
-		return errors.New("admission.tls: give both certFile and keyFile, or neither to have the controller make a certificate")
+		return errors.New(
+			"admission.tls: give both certFile and keyFile, or neither to have the controller make a certificate",
+		)
 	}
 	for i, host := range c.Server.Hosts {
 		if problems := validation.IsDNS1123Subdomain(host); len(problems) > 0 {

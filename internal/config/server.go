@@ -95,7 +95,12 @@ type Server struct {
 func DefaultServer() Server {
 	cfg := Server{TokenPrefix: apikey.DefaultPrefix, Listen: ":8443", Metrics: ":8080", ExtAuthz: ":9001"}
 	cfg.TokenReview.UsernamePrefix = "kaana:" // apart from the cluster's other users
-	cfg.Pages.Scopes = []string{authn.ReadProjects.Scope, authn.ReadKeys.Scope, authn.WriteKeys.Scope, authn.ReadActivity.Scope}
+	cfg.Pages.Scopes = []string{
+		authn.ReadProjects.Scope,
+		authn.ReadKeys.Scope,
+		authn.WriteKeys.Scope,
+		authn.ReadActivity.Scope,
+	}
 	cfg.Activity.Database = "/var/lib/apikey-operator/activity.db"
 	cfg.Activity.Retention.Duration = 90 * 24 * time.Hour
 	return cfg
@@ -160,7 +165,9 @@ func (c *Server) PagesIssuer() (jwt.Config, bool, error) {
 			return issuer, true, nil
 		}
 	}
-	return jwt.Config{}, false, errors.New("configuration: pages.issuer: want the URL of an issuer of jwt, whose tokens are accepted")
+	return jwt.Config{}, false, errors.New(
+		"configuration: pages.issuer: want the URL of an issuer of jwt, whose tokens are accepted",
+	)
 }
 
 // validate returns the first thing wrong with the configuration, and reads its token format and networks.
@@ -187,7 +194,9 @@ func (c *Server) validate() (err error) {
 	}
 	const theirs = "system:" // a name may add what the prefix lacks of it
 	if p := c.TokenReview.UsernamePrefix; p != "" && p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
-		return errors.New("tokenReview.usernamePrefix: must not lead to names of system:, which Kubernetes keeps for itself")
+		return errors.New(
+			"tokenReview.usernamePrefix: must not lead to names of system:, which Kubernetes keeps for itself",
+		)
 	}
 	return cmp.Or(validateNamespaces(c.WatchNamespaces), c.readProxies())
 }

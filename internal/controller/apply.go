@@ -25,7 +25,13 @@ import (
 
 // apply carries out a plan in its fixed order and brings the observation up to date with what was
 // written, so that the next decision needs no new look.
-func (r *Reconciler) apply(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plan apikey.Plan, now time.Time) error {
+func (r *Reconciler) apply(
+	ctx context.Context,
+	o *v1alpha1.ApiKey,
+	v *observation,
+	plan apikey.Plan,
+	now time.Time,
+) error {
 	r.logPlan(ctx, o, plan)
 	if plan.Step == apikey.Mint {
 		return r.mint(ctx, o, v, plan, now)
@@ -70,15 +76,25 @@ func (r *Reconciler) step(ctx context.Context, o *v1alpha1.ApiKey, v *observatio
 	return nil
 }
 
-// mint makes a token and records its digest. The plaintext stays in memory, to be published. What the Secret was before
-// the digest is recorded is what publishing replaces: its resourceVersion is the fence against another leader.
-func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plan apikey.Plan, now time.Time) error {
+// mint makes a token and records its digest. The plaintext stays in memory, to be published. What the Secret was
+// before the digest is recorded is what publishing replaces: its resourceVersion is the fence against another leader.
+func (r *Reconciler) mint(
+	ctx context.Context,
+	o *v1alpha1.ApiKey,
+	v *observation,
+	plan apikey.Plan,
+	now time.Time,
+) error {
 	token, err := r.Format.Mint(r.Entropy)
 	if err != nil {
 		return fmt.Errorf("mint token: %w", err)
 	}
-	plan = v.WithMinted(plan, apikey.Credential{Digest: token.Digest(), Hint: token.Hint(), Phase: apikey.Pending, IssuedAt: now,
-		ValidUntil: v.Key.ExpiresAt}, now)
+	plan = v.WithMinted(
+		plan,
+		apikey.Credential{Digest: token.Digest(), Hint: token.Hint(), Phase: apikey.Pending, IssuedAt: now,
+			ValidUntil: v.Key.ExpiresAt},
+		now,
+	)
 	if err := r.record(ctx, o, v, plan); err != nil {
 		return err
 	}
@@ -86,8 +102,8 @@ func (r *Reconciler) mint(ctx context.Context, o *v1alpha1.ApiKey, v *observatio
 	return nil
 }
 
-// record writes the status of the plan when it differs from what is recorded, and emits the Events. The write compares and
-// swaps on the resourceVersion that was read.
+// record writes the status of the plan when it differs from what is recorded, and emits the Events. The write
+// compares and swaps on the resourceVersion that was read.
 func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *observation, plan apikey.Plan) error {
 	next := o.DeepCopy()
 	status := &next.Status
@@ -175,8 +191,16 @@ func scrub(err error, plain string) error {
 	if !strings.Contains(text, plain) && !strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(plain))) {
 		return err
 	}
-	withheld := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Reason: apierrors.ReasonForError(err),
-		Message: fmt.Sprintf("the API server answered %s (its message is withheld: it echoes the token)", apierrors.ReasonForError(err))}}
+	withheld := &apierrors.StatusError{
+		ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure,
+			Reason: apierrors.ReasonForError(err),
+			Message: fmt.Sprintf(
+				"the API server answered %s (its message is withheld: it echoes the token)",
+				apierrors.ReasonForError(err),
+			),
+		},
+	}
 	return withheld
 }
 

@@ -27,8 +27,8 @@ const (
 	podPage     = 500
 )
 
-// notify restarts and refreshes the consumers of the current token. It may be repeated: a consumer that has the token is
-// left alone. A refusal that needs a person is a fault, not an error.
+// notify restarts and refreshes the consumers of the current token. It may be repeated: a consumer that has the token
+// is left alone. A refusal that needs a person is a fault, not an error.
 func (r *Reconciler) notify(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
 	current := ""
 	for _, c := range v.Credentials {
@@ -53,11 +53,18 @@ func (r *Reconciler) notify(ctx context.Context, o *v1alpha1.ApiKey, v *observat
 
 // needsPerson reports whether an error stays until a person changes something.
 func needsPerson(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsRequestEntityTooLargeError(err)
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) ||
+		apierrors.IsMethodNotSupported(err) ||
+		apierrors.IsRequestEntityTooLargeError(err)
 }
 
 // notifyAll notifies every consumer, also when another one fails.
-func (r *Reconciler) notifyAll(ctx context.Context, o *v1alpha1.ApiKey, v *observation, current string) (errs []error) {
+func (r *Reconciler) notifyAll(
+	ctx context.Context,
+	o *v1alpha1.ApiKey,
+	v *observation,
+	current string,
+) (errs []error) {
 	for _, c := range o.Spec.Secret.Restart {
 		if err := r.restart(ctx, o, c, v.Rotation.Last); err != nil {
 			errs = append(errs, err)
@@ -73,7 +80,12 @@ func (r *Reconciler) notifyAll(ctx context.Context, o *v1alpha1.ApiKey, v *obser
 
 // restart stamps the pod template of a workload with the second after the delivery, unless it was
 // restarted later than that. Two leaders write the same stamp, which is one restart.
-func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1.Consumer, delivered time.Time) error {
+func (r *Reconciler) restart(
+	ctx context.Context,
+	o *v1alpha1.ApiKey,
+	c v1alpha1.Consumer,
+	delivered time.Time,
+) error {
 	workload := &unstructured.Unstructured{}
 	workload.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: string(c.Kind)})
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: c.Name}, workload)
@@ -95,7 +107,13 @@ func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1
 	if err := r.patch(ctx, workload, stamp); err != nil {
 		return fmt.Errorf("restart %s %s: %w", c.Kind, c.Name, err)
 	}
-	r.emit(o, apikey.Event{Reason: v1alpha1.ReasonRestarted, Message: fmt.Sprintf("Restarted %s %s, which reads the token when it starts", c.Kind, c.Name)})
+	r.emit(
+		o,
+		apikey.Event{
+			Reason:  v1alpha1.ReasonRestarted,
+			Message: fmt.Sprintf("Restarted %s %s, which reads the token when it starts", c.Kind, c.Name),
+		},
+	)
 	return nil
 }
 
@@ -103,7 +121,13 @@ func (r *Reconciler) restart(ctx context.Context, o *v1alpha1.ApiKey, c v1alpha1
 func (r *Reconciler) refresh(ctx context.Context, namespace, secret, current string) error {
 	var pods corev1.PodList
 	for {
-		if err := r.Live.List(ctx, &pods, client.InNamespace(namespace), client.Limit(podPage), client.Continue(pods.Continue)); err != nil {
+		if err := r.Live.List(
+			ctx,
+			&pods,
+			client.InNamespace(namespace),
+			client.Limit(podPage),
+			client.Continue(pods.Continue),
+		); err != nil {
 			return fmt.Errorf("refresh Pods (config/rbac/refresh permits it): %w", err)
 		}
 		for i := range pods.Items {
@@ -111,7 +135,9 @@ func (r *Reconciler) refresh(ctx context.Context, namespace, secret, current str
 			if !mounts(pod, secret) || pod.Annotations[v1alpha1.RefreshedAnnotation] == current {
 				continue
 			}
-			touch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1alpha1.RefreshedAnnotation: current}}}
+			touch := map[string]any{
+				"metadata": map[string]any{"annotations": map[string]string{v1alpha1.RefreshedAnnotation: current}},
+			}
 			if err := r.patch(ctx, pod, touch); client.IgnoreNotFound(err) != nil {
 				return fmt.Errorf("refresh Pod %s (config/rbac/refresh permits it): %w", pod.Name, err)
 			}

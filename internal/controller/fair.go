@@ -9,12 +9,22 @@ import (
 
 // fairQueue returns the controller's work queue. It takes Namespaces in turn, so that one with fifty
 // thousand ApiKeys costs the others no more than every other turn. Retries keep their pauses.
-func fairQueue(name string, pauses workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	turns := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[reconcile.Request]{Name: name, Queue: &roundRobin{lines: map[string]*line{}}})
-	return workqueue.NewTypedRateLimitingQueueWithConfig(pauses, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{
-		Name:          name,
-		DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[reconcile.Request]{Name: name, Queue: turns}),
-	})
+func fairQueue(
+	name string,
+	pauses workqueue.TypedRateLimiter[reconcile.Request],
+) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	turns := workqueue.NewTypedWithConfig(
+		workqueue.TypedQueueConfig[reconcile.Request]{Name: name, Queue: &roundRobin{lines: map[string]*line{}}},
+	)
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		pauses,
+		workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{
+			Name: name,
+			DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(
+				workqueue.TypedDelayingQueueConfig[reconcile.Request]{Name: name, Queue: turns},
+			),
+		},
+	)
 }
 
 // roundRobin implements workqueue.Queue: a line for each Namespace, served in turn. The work queue

@@ -102,14 +102,17 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (observatio
 	return v, r.observeOrphaned(ctx, o, &v)
 }
 
-// observe observes the Secret: from memory when its metadata shows that it is as it was when it was last read or written,
-// else by reading it.
+// observe observes the Secret: from memory when its metadata shows that it is as it was when it was last read or
+// written, else by reading it.
 func (r *Reconciler) observe(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
 	cached := secretMetadata()
 	switch err := r.Client.Get(ctx, v.secretKey(o), cached, client.UnsafeDisableDeepCopy); {
 	case err == nil:
 		if seen, ok := r.memory.recall(o, cached.ResourceVersion); ok && ownedBy(cached, o) {
-			v.secret, v.metadata = &corev1.Secret{ObjectMeta: cached.ObjectMeta, Type: corev1.SecretTypeOpaque}, true // copied before it is changed
+			v.secret, v.metadata = &corev1.Secret{
+				ObjectMeta: cached.ObjectMeta,
+				Type:       corev1.SecretTypeOpaque,
+			}, true // copied before it is changed
 			v.Secret = seen
 			return nil
 		}
@@ -159,9 +162,13 @@ func observedSecret(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.
 	return seen
 }
 
-// recordedToken finds a token in the Secret that is recorded: under its own key, or else under any other, because the key
-// may have been renamed in the spec.
-func recordedToken(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.Credential) (string, apikey.Credential, bool) {
+// recordedToken finds a token in the Secret that is recorded: under its own key, or else under any other, because the
+// key may have been renamed in the spec.
+func recordedToken(
+	o *v1alpha1.ApiKey,
+	secret *corev1.Secret,
+	records []apikey.Credential,
+) (string, apikey.Credential, bool) {
 	match := func(value []byte) (string, apikey.Credential, bool) {
 		digest := apikey.DigestOf(string(value))
 		for _, c := range records {
@@ -185,7 +192,13 @@ func recordedToken(o *v1alpha1.ApiKey, secret *corev1.Secret, records []apikey.C
 // rival returns the name of an older ApiKey that delivers to the same Secret, or "".
 func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, error) {
 	var list v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingFields{kube.BySecret: kube.SecretName(o)}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(
+		ctx,
+		&list,
+		client.InNamespace(o.Namespace),
+		client.MatchingFields{kube.BySecret: kube.SecretName(o)},
+		client.UnsafeDisableDeepCopy,
+	); err != nil {
 		return "", fmt.Errorf("list ApiKeys of Secret %s: %w", kube.SecretName(o), err)
 	}
 	for i := range list.Items {
@@ -221,12 +234,21 @@ func (r *Reconciler) observeOrphaned(ctx context.Context, o *v1alpha1.ApiKey, v 
 	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := r.Client.List(ctx, list, client.InNamespace(o.Namespace), client.MatchingFields{byOwner: string(o.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(
+		ctx,
+		list,
+		client.InNamespace(o.Namespace),
+		client.MatchingFields{byOwner: string(o.UID)},
+		client.UnsafeDisableDeepCopy,
+	); err != nil {
 		return fmt.Errorf("list Secrets of the ApiKey: %w", err)
 	}
 	for i := range list.Items {
 		if s := &list.Items[i]; s.Name != v.SecretName {
-			v.Orphaned = append(v.Orphaned, apikey.OrphanedSecret{Name: s.Name, CredentialID: s.Labels[v1alpha1.CredentialLabel]})
+			v.Orphaned = append(
+				v.Orphaned,
+				apikey.OrphanedSecret{Name: s.Name, CredentialID: s.Labels[v1alpha1.CredentialLabel]},
+			)
 		}
 	}
 	return nil
@@ -236,10 +258,19 @@ func (r *Reconciler) observeOrphaned(ctx context.Context, o *v1alpha1.ApiKey, v 
 func (r *Reconciler) keysForSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	var out []reconcile.Request
 	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == "ApiKey" {
-		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
+		out = append(
+			out,
+			reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}},
+		)
 	}
 	var list v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()), client.MatchingFields{kube.BySecret: secret.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(
+		ctx,
+		&list,
+		client.InNamespace(secret.GetNamespace()),
+		client.MatchingFields{kube.BySecret: secret.GetName()},
+		client.UnsafeDisableDeepCopy,
+	); err != nil {
 		return out // the cache is not there yet; every ApiKey is reconciled when it is
 	}
 	for i := range list.Items {

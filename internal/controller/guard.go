@@ -21,8 +21,8 @@ import (
 // policies are those of config/policy, each with a binding of the same name.
 var policies = []string{"apikey-grants", "apikey-status"}
 
-// missingPolicy returns what is missing of the policies without which any author of an ApiKey could mint any key, and ""
-// when all are in force.
+// missingPolicy returns what is missing of the policies without which any author of an ApiKey could mint any key, and
+// "" when all are in force.
 func (r *Reconciler) missingPolicy(ctx context.Context) (string, error) {
 	if !r.RequirePolicies {
 		return "", nil

@@ -68,7 +68,12 @@ func (m *memory) remember(o *v1alpha1.ApiKey, version string, seen apikey.Observ
 	if m.secrets == nil {
 		m.secrets = map[types.NamespacedName]recollection{}
 	}
-	m.secrets[client.ObjectKeyFromObject(o)] = recollection{version: version, generation: o.Generation, uid: o.UID, seen: seen}
+	m.secrets[client.ObjectKeyFromObject(o)] = recollection{
+		version:    version,
+		generation: o.Generation,
+		uid:        o.UID,
+		seen:       seen,
+	}
 }
 
 func (m *memory) forget(key types.NamespacedName) {

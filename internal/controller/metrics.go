@@ -30,12 +30,24 @@ func NewMetrics(cache client.Reader) *Metrics {
 		cache: cache,
 		rotations: prometheus.NewCounter(prometheus.CounterOpts{Name: "apikey_rotations_total",
 			Help: "Tokens that were replaced by a new one, on schedule, on request, or because their Secret had lost them."}),
-		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "apikey_rotation_lag_seconds",
-			Help: "How much later than due a rotation on schedule was complete.", Buckets: []float64{1, 5, 30, 60, 300, 600, 1800, 3600, 21600, 86400}}),
-		keys:        prometheus.NewDesc("apikey_keys", "ApiKeys by the reason of their condition Ready; empty: not looked at yet.", []string{"reason"}, nil),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "apikey_rotation_lag_seconds",
+			Help:    "How much later than due a rotation on schedule was complete.",
+			Buckets: []float64{1, 5, 30, 60, 300, 600, 1800, 3600, 21600, 86400},
+		}),
+		keys: prometheus.NewDesc(
+			"apikey_keys",
+			"ApiKeys by the reason of their condition Ready; empty: not looked at yet.",
+			[]string{"reason"},
+			nil,
+		),
 		credentials: prometheus.NewDesc("apikey_credentials", "Recorded credentials by phase.", []string{"phase"}, nil),
-		nextRotation: prometheus.NewDesc("apikey_next_rotation_timestamp_seconds",
-			"When the first of all keys is to rotate on schedule, in Unix time; in the past: overdue. Absent when none is.", nil, nil),
+		nextRotation: prometheus.NewDesc(
+			"apikey_next_rotation_timestamp_seconds",
+			"When the first of all keys is to rotate on schedule, in Unix time; in the past: overdue. Absent when none is.",
+			nil,
+			nil,
+		),
 		nextExpiry: prometheus.NewDesc("apikey_next_expiry_timestamp_seconds",
 			"When the first of all keys that work expires, in Unix time. Absent when none does.", nil, nil),
 	}
@@ -99,7 +111,11 @@ type tally struct {
 
 func count(keys []v1alpha1.ApiKey, now time.Time) tally {
 	t := tally{reasons: map[string]int{}, phases: map[v1alpha1.CredentialPhase]int{
-		v1alpha1.CredentialPending: 0, v1alpha1.CredentialCurrent: 0, v1alpha1.CredentialRetiring: 0, v1alpha1.CredentialRetired: 0}}
+		v1alpha1.CredentialPending:  0,
+		v1alpha1.CredentialCurrent:  0,
+		v1alpha1.CredentialRetiring: 0,
+		v1alpha1.CredentialRetired:  0,
+	}}
 	for i := range keys {
 		o := &keys[i]
 		t.reasons[readyReason(o)]++

@@ -31,7 +31,9 @@ func render(o *v1alpha1.ApiKey, was *corev1.Secret, plain string) *corev1.Secret
 	secret.Annotations = replace(secret.Annotations, had.Annotations, more.Annotations)
 	delete(secret.Annotations, v1alpha1.TemplatedAnnotation)
 	if len(more.Labels)+len(more.Annotations) > 0 {
-		record, _ := json.Marshal(keysOf{slices.Sorted(maps.Keys(more.Labels)), slices.Sorted(maps.Keys(more.Annotations))}) // cannot fail
+		record, _ := json.Marshal(
+			keysOf{slices.Sorted(maps.Keys(more.Labels)), slices.Sorted(maps.Keys(more.Annotations))},
+		) // cannot fail
 		secret.Annotations[v1alpha1.TemplatedAnnotation] = string(record)
 	}
 	secret.Immutable = nil

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package denial lists every reason why a presented credential is refused, and what the client learns of each. The logs,
-// the metrics, the activity database and `kubectl apikey explain` use the same list.
+// Package denial lists every reason why a presented credential is refused, and what the client learns of each. The
+// logs, the metrics, the activity database and `kubectl apikey explain` use the same list.
 package denial
 
 import "net/http"
@@ -9,8 +9,8 @@ import "net/http"
 // Code is what a client learns of a denial.
 type Code string
 
-// The codes. A client must not learn more: whether a token was revoked, suspended or never existed looks the same from
-// outside.
+// The codes. A client must not learn more: whether a token was revoked, suspended or never existed looks the same
+// from outside.
 const (
 	MissingToken Code = "missing_token"
 	InvalidToken Code = "invalid_token"
@@ -88,9 +88,33 @@ const (
 // Count is the number of reasons, None included.
 const Count = int(count)
 
-var names = [Count]string{"", "undecided", "missing", "scheme", "ambiguous", "malformed", "unknown", "deleted", "revoked",
-	"suspended", "expired", "retired", "network", "reserved", "role", "scope", "tenant", "issuer", "algorithm", "key",
-	"signature", "audience", "not yet valid", "no expiry", "claims"}
+var names = [Count]string{
+	"",
+	"undecided",
+	"missing",
+	"scheme",
+	"ambiguous",
+	"malformed",
+	"unknown",
+	"deleted",
+	"revoked",
+	"suspended",
+	"expired",
+	"retired",
+	"network",
+	"reserved",
+	"role",
+	"scope",
+	"tenant",
+	"issuer",
+	"algorithm",
+	"key",
+	"signature",
+	"audience",
+	"not yet valid",
+	"no expiry",
+	"claims",
+}
 
 // String returns the reason as logs, metrics and activity name it, empty for None.
 func (r Reason) String() string {

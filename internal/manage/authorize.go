@@ -50,9 +50,9 @@ func (c Caller) has(project string) bool {
 	return c.Tenant != "" && slices.Contains(c.Projects, project)
 }
 
-// Authorize decides whether a caller may do this to a key. before is the key as it is, nil for Create; after is the key as
-// it will be, nil for Read and Delete. It is pure, and the only place where this is decided, for REST, the page and the
-// plugin alike. It returns nil when the caller may.
+// Authorize decides whether a caller may do this to a key. before is the key as it is, nil for Create; after is the
+// key as it will be, nil for Read and Delete. It is pure, and the only place where this is decided, for REST, the
+// page and the plugin alike. It returns nil when the caller may.
 //
 // Five rules hold, in this order:
 //
@@ -77,7 +77,10 @@ func Authorize(c Caller, a Action, before, after *v1alpha1.ApiKey) *Problem {
 		return &Problem{Kind: Forbidden}
 	}
 	if (a == Change || a == Resume) && resumes(before, after) && !mayResume(c.Principal, before) {
-		return &Problem{Kind: Forbidden, Message: "This key was suspended by an admin, or not here: ask an admin to resume it"}
+		return &Problem{
+			Kind:    Forbidden,
+			Message: "This key was suspended by an admin, or not here: ask an admin to resume it",
+		}
 	}
 	switch a {
 	case Create, Replay, Change, Resume:
@@ -141,7 +144,10 @@ func outlives(author, o *v1alpha1.ApiKey) (out []Field) {
 	for _, n := range theirs.Networks {
 		names = append(names, n.String())
 	}
-	return append(out, Field{"allowedCIDRs", "use networks within those of the key that you use: " + strings.Join(names, ", ")})
+	return append(
+		out,
+		Field{"allowedCIDRs", "use networks within those of the key that you use: " + strings.Join(names, ", ")},
+	)
 }
 
 // covers reports whether each network is within one of those; nil is every address.
@@ -150,7 +156,10 @@ func covers(those, networks []netip.Prefix) bool {
 		return false
 	}
 	for _, n := range networks {
-		if !slices.ContainsFunc(those, func(by netip.Prefix) bool { return by.Bits() <= n.Bits() && by.Contains(n.Addr()) }) {
+		if !slices.ContainsFunc(
+			those,
+			func(by netip.Prefix) bool { return by.Bits() <= n.Bits() && by.Contains(n.Addr()) },
+		) {
 			return false
 		}
 	}

@@ -22,8 +22,8 @@ const attempts = 4
 // errStale is the problem of a caller that has read an earlier version of the key.
 var errStale = &Problem{Kind: Stale, Message: "The key has changed since you read it: read it again"}
 
-// Change changes the spec of a key that its author may see. change may be called again. With a version the key must still
-// be that one.
+// Change changes the spec of a key that its author may see. change may be called again. With a version the key must
+// still be that one.
 func (s *Service) Change(ctx context.Context, author authn.Principal, project, name, version string,
 	change func(*v1alpha1.ApiKeySpec)) (*v1alpha1.ApiKey, error) {
 	return s.edit(ctx, author, Change, target{project, name, version}, func(o *v1alpha1.ApiKey) error {
@@ -32,9 +32,13 @@ func (s *Service) Change(ctx context.Context, author authn.Principal, project, n
 	})
 }
 
-// Suspend refuses a key until it is resumed. Callers that can see the key and may change keys may suspend it, whatever its
-// rights.
-func (s *Service) Suspend(ctx context.Context, author authn.Principal, project, name, reason string) (*v1alpha1.ApiKey, error) {
+// Suspend refuses a key until it is resumed. Callers that can see the key and may change keys may suspend it,
+// whatever its rights.
+func (s *Service) Suspend(
+	ctx context.Context,
+	author authn.Principal,
+	project, name, reason string,
+) (*v1alpha1.ApiKey, error) {
 	o, err := s.edit(ctx, author, Suspend, target{project: project, name: name}, func(o *v1alpha1.ApiKey) error {
 		if o.Spec.State == v1alpha1.KeyRevoked {
 			return errUnchanged
@@ -50,7 +54,11 @@ func (s *Service) Suspend(ctx context.Context, author authn.Principal, project, 
 }
 
 // Revoke refuses a key permanently. It depends on nothing but the API server, and races with no other change.
-func (s *Service) Revoke(ctx context.Context, author authn.Principal, project, name, reason string) (*v1alpha1.ApiKey, error) {
+func (s *Service) Revoke(
+	ctx context.Context,
+	author authn.Principal,
+	project, name, reason string,
+) (*v1alpha1.ApiKey, error) {
 	return s.stop(ctx, author, Revoke, target{project: project, name: name}, v1alpha1.KeyRevoked, reason)
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manage implements key management for users: create, find, change, suspend, rotate, revoke and delete keys. It
-// enforces that no caller exceeds their own permissions; Authorize, one pure function, decides that for every operation.
+// Package manage implements key management for users: create, find, change, suspend, rotate, revoke and delete keys.
+// It enforces that no caller exceeds their own permissions; Authorize, one pure function, decides that for every
+// operation.
 //
-// It writes ApiKeys and nothing else, so kubectl shows everything that it does. It knows no protocol: REST and the page
-// translate.
+// It writes ApiKeys and nothing else, so kubectl shows everything that it does. It knows no protocol: REST and the
+// page translate.
 package manage

@@ -47,7 +47,10 @@ func (p *Problem) Error() string {
 }
 
 func notFound(project, name string) *Problem {
-	return &Problem{Kind: NotFound, Message: fmt.Sprintf("There is no key %s in project %s that you may see", name, project)}
+	return &Problem{
+		Kind:    NotFound,
+		Message: fmt.Sprintf("There is no key %s in project %s that you may see", name, project),
+	}
 }
 
 func invalid(path, format string, args ...any) *Problem {

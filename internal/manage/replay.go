@@ -24,8 +24,8 @@ const rememberRequests = 24 * time.Hour
 // Idempotency names a request, so that a repeat is not done twice.
 type Idempotency struct {
 	Name string // empty: it has none
-	// If Seen, the client is known to have received the first response, so a repeat returns ErrDone. Otherwise the response
-	// may have been lost, and a repeat returns a new token instead of that one.
+	// If Seen, the client is known to have received the first response, so a repeat returns ErrDone. Otherwise the
+	// response may have been lost, and a repeat returns a new token instead of that one.
 	Seen bool
 }
 
@@ -53,8 +53,9 @@ func sign(author authn.Principal, in CreateRequest, o *v1alpha1.ApiKey) error {
 	return nil
 }
 
-// replay finds the key that the same request has created before. Nobody has its token when the response was lost, so it
-// is replaced by a new one, which is shown. The caller needs the rights of the key as it is now, not as it was created.
+// replay finds the key that the same request has created before. Nobody has its token when the response was lost, so
+// it is replaced by a new one, which is shown. The caller needs the rights of the key as it is now, not as it was
+// created.
 func (s *Service) replay(ctx context.Context, c Caller, o *v1alpha1.ApiKey, seen bool) (Issued, error) {
 	for try := 1; ; try++ {
 		was, err := s.createdBy(ctx, o)
@@ -89,7 +90,10 @@ func replayable(was, asked *v1alpha1.ApiKey, seen bool) error {
 	case seen:
 		return ErrDone
 	case was.Annotations[v1alpha1.RequestDigestAnnotation] != asked.Annotations[v1alpha1.RequestDigestAnnotation]:
-		return &Problem{Kind: Invalid, Message: "This Idempotency-Key was used for another request: use a new one for each request"}
+		return &Problem{
+			Kind:    Invalid,
+			Message: "This Idempotency-Key was used for another request: use a new one for each request",
+		}
 	case len(was.Spec.Digests) > 1, was.Spec.State == v1alpha1.KeyRevoked:
 		return &Problem{Kind: Conflict, Message: "This request has created its key already, and the key was changed since"}
 	}

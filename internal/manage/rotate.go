@@ -18,9 +18,9 @@ import (
 // maxDigests bounds spec.digests, as the CRD does.
 const maxDigests = 4
 
-// Rotate gives a key a new token. The previous one works for the overlap; a negative overlap is the key's own. The token of
-// a key that is delivered to a Secret is made by the controller, and not shown. request names the request, so that a repeat
-// is not another rotation; it may be empty.
+// Rotate gives a key a new token. The previous one works for the overlap; a negative overlap is the key's own. The
+// token of a key that is delivered to a Secret is made by the controller, and not shown. request names the request,
+// so that a repeat is not another rotation; it may be empty.
 func (s *Service) Rotate(ctx context.Context, author authn.Principal, project, name string, overlap time.Duration,
 	request Idempotency) (Issued, error) {
 	var issued Issued
@@ -39,7 +39,10 @@ func (s *Service) Rotate(ctx context.Context, author authn.Principal, project, n
 // rotate puts a new token into a key, or requests one of the controller.
 func (s *Service) rotate(o *v1alpha1.ApiKey, overlap time.Duration, request string, seen bool) (Issued, error) {
 	if kube.Key(o).Over(s.Now()) {
-		return Issued{}, &Problem{Kind: Conflict, Message: "The key is revoked or expired, and gets no new token: create another key"}
+		return Issued{}, &Problem{
+			Kind:    Conflict,
+			Message: "The key is revoked or expired, and gets no new token: create another key",
+		}
 	}
 	if o.Annotations == nil {
 		o.Annotations = map[string]string{}
@@ -66,9 +69,14 @@ func (s *Service) rotate(o *v1alpha1.ApiKey, overlap time.Duration, request stri
 	return issued, nil
 }
 
-// replace puts a token into spec.digests and returns when the one before it ends. When it replaces one whose response was
-// lost, that one goes, and the others stay as they are.
-func (s *Service) replace(o *v1alpha1.ApiKey, token apikey.Token, overlap time.Duration, lost string) (until time.Time) {
+// replace puts a token into spec.digests and returns when the one before it ends. When it replaces one whose response
+// was lost, that one goes, and the others stay as they are.
+func (s *Service) replace(
+	o *v1alpha1.ApiKey,
+	token apikey.Token,
+	overlap time.Duration,
+	lost string,
+) (until time.Time) {
 	now := s.Now().Truncate(time.Second)
 	ends := now.Add(overlap)
 	kept := make([]v1alpha1.Digest, 0, maxDigests)

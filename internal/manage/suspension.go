@@ -13,8 +13,8 @@ import (
 	"github.com/kaana/apikey-operator/internal/authn"
 )
 
-// suspension is who suspended a key over REST or on the page, in the annotation SuspendedByAnnotation. It holds for one
-// generation of the spec, so that a record does not outlive a change by kubectl, which does not update it.
+// suspension is who suspended a key over REST or on the page, in the annotation SuspendedByAnnotation. It holds for
+// one generation of the spec, so that a record does not outlive a change by kubectl, which does not update it.
 type suspension struct {
 	generation int64
 	role       authn.Role // of the author at that time
@@ -41,8 +41,8 @@ func resumes(before, after *v1alpha1.ApiKey) bool {
 		after.Spec.State != v1alpha1.KeyRevoked
 }
 
-// mayResume reports whether somebody may lift the suspension of a key: an admin, or the account that suspended it, if it
-// was no stronger then than it is now.
+// mayResume reports whether somebody may lift the suspension of a key: an admin, or the account that suspended it, if
+// it was no stronger then than it is now.
 func mayResume(p authn.Principal, o *v1alpha1.ApiKey) bool {
 	if p.Role == authn.Admin {
 		return true
@@ -51,8 +51,9 @@ func mayResume(p authn.Principal, o *v1alpha1.ApiKey) bool {
 	return known && s.id == p.ID() && s.role <= p.Role
 }
 
-// recordSuspension brings the record of who suspended a key up to date with a change to it that is about to be written.
-// The stronger author stays on record: an admin's suspension of a key that a member has suspended is the admin's.
+// recordSuspension brings the record of who suspended a key up to date with a change to it that is about to be
+// written. The stronger author stays on record: an admin's suspension of a key that a member has suspended is the
+// admin's.
 func recordSuspension(p authn.Principal, before, after *v1alpha1.ApiKey) {
 	if after.Spec.State != v1alpha1.KeySuspended {
 		delete(after.Annotations, v1alpha1.SuspendedByAnnotation)

@@ -37,7 +37,12 @@ func (s *Service) MarkUsed(ctx context.Context, project, name, uid string, at ti
 	if last := o.Status.LastUsedTime; last != nil && at.Sub(last.Time) < UsedInterval {
 		return false, nil
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": uid}, "status": map[string]any{"lastUsedTime": metav1.NewTime(at)}})
+	patch, err := json.Marshal(
+		map[string]any{
+			"metadata": map[string]any{"uid": uid},
+			"status":   map[string]any{"lastUsedTime": metav1.NewTime(at)},
+		},
+	)
 	if err != nil {
 		return false, fmt.Errorf("patch ApiKey: %w", err)
 	}
@@ -95,7 +100,13 @@ const maxEvents = 20
 // Events returns what the cluster remembers to have been told about a key, the latest first.
 func (s *Service) Events(ctx context.Context, project, uid string) ([]Event, error) {
 	var list eventsv1.EventList
-	if err := s.Client.List(ctx, &list, client.InNamespace(project), client.MatchingFields{"regarding.uid": uid}, client.Limit(chunk)); err != nil {
+	if err := s.Client.List(
+		ctx,
+		&list,
+		client.InNamespace(project),
+		client.MatchingFields{"regarding.uid": uid},
+		client.Limit(chunk),
+	); err != nil {
 		return nil, fmt.Errorf("list Events: %w", err)
 	}
 	out := make([]Event, 0, len(list.Items))
@@ -113,7 +124,14 @@ func (s *Service) Events(ctx context.Context, project, uid string) ([]Event, err
 // Manifest returns what people have written of a key, as YAML.
 func Manifest(o *v1alpha1.ApiKey) (string, error) {
 	spec := o.Spec
-	text, err := yaml.Marshal(map[string]any{"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ApiKey", "metadata": map[string]any{"name": o.Name, "namespace": o.Namespace}, "spec": spec})
+	text, err := yaml.Marshal(
+		map[string]any{
+			"apiVersion": v1alpha1.GroupVersion.String(),
+			"kind":       "ApiKey",
+			"metadata":   map[string]any{"name": o.Name, "namespace": o.Namespace},
+			"spec":       spec,
+		},
+	)
 	if err != nil {
 		return "", fmt.Errorf("write ApiKey: %w", err)
 	}
@@ -126,9 +144,24 @@ func (s *Service) Warn(ctx context.Context, project, name, uid, reason, note str
 		note = note[:maxNote]
 	}
 	err := s.Client.Create(ctx, &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: project, GenerateName: name + "-"}, EventTime: metav1.NewMicroTime(s.Now()), Type: corev1.EventTypeWarning,
-		Reason: reason, Action: "Observe", Note: note, ReportingController: "auth.kaana.com/server", ReportingInstance: "server",
-		Regarding: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ApiKey", Namespace: project, Name: name, UID: types.UID(uid)},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:    project,
+			GenerateName: name + "-",
+		},
+		EventTime:           metav1.NewMicroTime(s.Now()),
+		Type:                corev1.EventTypeWarning,
+		Reason:              reason,
+		Action:              "Observe",
+		Note:                note,
+		ReportingController: "auth.kaana.com/server",
+		ReportingInstance:   "server",
+		Regarding: corev1.ObjectReference{
+			APIVersion: v1alpha1.GroupVersion.String(),
+			Kind:       "ApiKey",
+			Namespace:  project,
+			Name:       name,
+			UID:        types.UID(uid),
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("create Event: %w", err)

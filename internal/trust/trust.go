@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package trust decides which certificates this program's HTTPS clients and servers accept. It reads CA certificates and
-// makes the one HTTP client that talks to OpenID Connect issuers.
+// Package trust decides which certificates this program's HTTPS clients and servers accept. It reads CA certificates
+// and makes the one HTTP client that talks to OpenID Connect issuers.
 package trust
 
 import (
@@ -21,8 +21,8 @@ const (
 // ErrNoCertificate is the error of a text without a certificate.
 var ErrNoCertificate = errors.New("holds no certificate in PEM")
 
-// Pool returns the certificates of a PEM text. A text without any is ErrNoCertificate, so that a wrong file never means
-// "trust nobody" or "trust the system" silently.
+// Pool returns the certificates of a PEM text. A text without any is ErrNoCertificate, so that a wrong file never
+// means "trust nobody" or "trust the system" silently.
 func Pool(pem []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
