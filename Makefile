@@ -1,5 +1,5 @@
-# make help lists the targets. Everything is built from the Go module proxy; nothing outside this
-# folder is changed, but for the compiler that `make test` may have to install.
+# make help lists the targets. Everything is built from the Go module proxy. Nothing outside this
+# folder changes, except that `make test` installs missing Debian packages (see hack/deps).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -11,27 +11,30 @@ IMAGE ?= ghcr.io/kaana/apikey-operator
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 K8S := $(BIN)/k8s
 TOOLS := $(BIN)/tools
+BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
 CONTROLPLANE := $(addprefix $(K8S)/,etcd kube-apiserver kube-controller-manager kubectl)
 
 export PATH := $(K8S):$(TOOLS):$(PATH)
 
+##@ Help
+
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Use
 
 .PHONY: run
-run: controlplane build ## Start a control plane, the operator and samples; Ctrl-C ends all of it. PORT=… fixes the HTTPS port.
+run: controlplane build ## Start a control plane, the operator and samples until Ctrl-C. PORT=… sets the HTTPS port.
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/run-local ./hack/run
 	@exec $(BIN)/run-local -bin $(BIN) -port "$(or $(PORT),0)"
 
 .PHONY: node
-node: controlplane build tools-chart ## Start a real Kubernetes node, without Docker, with the chart installed; Pods run. Root, Linux, cgroup v1.
+node: controlplane build tools-chart ## Start a real Kubernetes node without Docker and install the chart. Needs root, Linux, cgroup v1.
 	@hack/node/try
 
 .PHONY: node-down
-node-down: ## End what make node has started.
+node-down: ## Stop the node that `make node` started.
 	@hack/node/node down && echo "The node is gone."
 
 .PHONY: token
@@ -40,11 +43,11 @@ token: ## Print a JWT of the local issuer that `make run` started: make -s token
 
 .PHONY: build
 build: ## Build bin/apikey-operator and bin/kubectl-apikey.
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BIN) ./cmd/...
+	@$(BUILD) -o $(BIN) ./cmd/...
 	@install -m 755 hack/krew/kubectl_complete-apikey $(BIN)
 
 .PHONY: image
-image: ## Write bin/image.tar, an OCI archive for ARCH (amd64 arm64) that needs no Docker to make. The same commit, the same bytes.
+image: ## Write bin/image.tar, an OCI archive for ARCH (amd64 arm64), without Docker. The build is reproducible.
 	@for arch in $(ARCH); do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w -X main.release=$(VERSION)' -o $(BIN)/image/$$arch/ ./cmd/apikey-operator; done
 	@cd hack/image && go run . -o $(BIN)/image.tar -ref $(IMAGE):$(VERSION) $(foreach arch,$(ARCH),$(arch)=$(BIN)/image/$(arch)/apikey-operator)
 
@@ -57,7 +60,7 @@ $(CONTROLPLANE) &: hack/controlplane/go.mod hack/controlplane/go.sum
 CADDY := $(BIN)/proxies/caddy
 
 .PHONY: proxies
-proxies: $(CADDY) ## Build the proxies of the tests that Debian does not have into bin/proxies (once).
+proxies: $(CADDY) ## Build the proxies that the tests use and Debian does not package into bin/proxies (once).
 
 $(CADDY): hack/proxies/go.mod hack/proxies/go.sum
 	@echo "Building Caddy into bin/proxies: about 2 minutes the first time, seconds when Go's cache is warm."
@@ -65,38 +68,49 @@ $(CADDY): hack/proxies/go.mod hack/proxies/go.sum
 
 ##@ Check
 
+.PHONY: unit
+unit: ## Run the tests that need only Go: no control plane, browser, database or built program.
+	@packages=$$(hack/needs none ./...); go test -short $$packages
+
+# What tests need besides Go. A package that hack/needs does not list needs only the compiler of the race detector.
+ifneq ($(and $(PKG),$(if $(shell hack/needs programs $(PKG)),,only-go)),)
+TEST_DEPS = compiler
+else
+TEST_PROGRAMS = controlplane build proxies tools-chart
+endif
+
 .PHONY: test
-test: controlplane build proxies tools-chart ## Run all tests with the race detector, on a real API server.
-	@hack/deps
-	@KAANA_BIN=$(BIN) go test -race -timeout 20m ./...
+test: $(TEST_PROGRAMS) ## Run the tests with the race detector, on a real API server. PKG=./internal/apikey RUN=TestDecide: only these.
+	@hack/deps $(TEST_DEPS)
+	@go test -race -timeout 20m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 .PHONY: test-soak
-test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60), none refused; then DRAIN overdue ones (10000).
+test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60) without a denial, then DRAIN overdue keys (10000).
 	@KEYS=$(KEYS) FOR=$(FOR) DRAIN=$(DRAIN) go test -tags soak -count=1 -timeout 30m -v ./test/soak
 
 .PHONY: e2e
-e2e: controlplane build tools-chart ## Install the image with Helm on a real Kubernetes node, without Docker, and use it from Pods. Root, Linux, cgroup v1.
+e2e: controlplane build tools-chart ## Install the image with Helm on a real node and use it from Pods. Needs root, Linux, cgroup v1.
 	@hack/e2e
 
 .PHONY: test-faults-pairs
-test-faults-pairs: controlplane ## Let two API calls of a key's life fail, PAIRS times (1000), drawn from SEED.
+test-faults-pairs: controlplane ## Fail two API calls in the lifecycle of a key, PAIRS times (1000), chosen from SEED.
 	@PAIRS=$(PAIRS) SEED=$(SEED) go test -tags pairs -count=1 -timeout 60m -v ./internal/controller -ginkgo.focus 'whatever two API calls fail'
 
 .PHONY: test-lives
-test-lives: controlplane ## Lead keys through other random lives than make test does, from SEED.
+test-lives: controlplane ## Run random key lifecycles from another SEED than `make test` does.
 	@go test -count=1 -timeout 20m -v ./internal/controller -ginkgo.focus 'any life' -rapid.seed "$(or $(SEED),$$RANDOM)"
 
 .PHONY: test-sabotage
-test-sabotage: ## Break the code in small ways and want a test to turn red for each.
-	@go run ./hack/sabotage
+test-sabotage: ## Break the code in small ways and check that a test fails for each. FILE=internal/keyring: only these files.
+	@go run ./hack/sabotage $(FILE)
 
 .PHONY: bench
-bench: controlplane ## Measure against bare programs on this machine (2 cores, taskset) and print ratios; about 5 minutes. MANY keys (1000000).
+bench: controlplane ## Compare the server with minimal programs on this machine and print ratios, with MANY keys (1000000); about 5 minutes.
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/bench ./hack/bench
 	@$(BIN)/bench -many "$(or $(MANY),1000000)"
 
 .PHONY: fuzz
-fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews, checks and ways back from sign-in, a minute each.
+fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews, checks and sign-in redirects, a minute each.
 	@for f in FuzzDigest FuzzSchedule FuzzTemplate; do go test ./internal/apikey -run '^$$' -fuzz $$f -fuzztime 60s; done
 	@for f in FuzzTokenReview FuzzCheckRequest; do go test ./internal/server -run "^$$" -fuzz $$f -fuzztime 60s; done
 	@go test ./internal/authn/jwt -run '^$$' -fuzz FuzzToken -fuzztime 60s
@@ -109,7 +123,7 @@ verify: controlplane tools tools-chart ## Check generated files, format, vet, li
 ##@ Change
 
 .PHONY: generate
-generate: tools tools-chart ## Generate deep copies, CRD, RBAC, docs/{openapi.yaml,fields.md,chart.md} and what the chart takes of config/.
+generate: tools tools-chart ## Generate deep copies, CRD, RBAC, docs/{openapi.yaml,fields.md,chart.md} and the chart's copies of config/.
 	@controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	@controller-gen rbac:roleName=apikey-operator-controller paths=./internal/controller paths=./internal/admission output:rbac:dir=config/rbac/controller
@@ -130,7 +144,7 @@ $(TOOLS)/.built: hack/tools/go.mod hack/tools/go.sum
 	@cd hack/tools && GOBIN=$(TOOLS) go install tool && touch $@
 
 .PHONY: tools-chart
-tools-chart: $(TOOLS)/.chart $(BIN)/schemas/.made ## Build Helm and what checks the chart, and the schemas of Kubernetes 1.33 to 1.37 (once).
+tools-chart: $(TOOLS)/.chart $(BIN)/schemas/.made ## Build Helm, the chart's linters and the schemas of Kubernetes 1.33 to 1.37 (once).
 
 $(TOOLS)/.chart: hack/chart/go.mod hack/chart/go.sum
 	@echo "Building Helm, kubeconform and kube-score into bin/tools: about 2 minutes the first time, seconds when Go's cache is warm."

@@ -30,9 +30,12 @@ type Server struct {
 	made    int // databases
 }
 
-// Start starts a server that ends with the test.
+// Start starts a server that ends with the test. Under -short it skips the test.
 func Start(t *testing.T) *Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
+	}
 	programs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(programs) == 0 {
 		t.Fatal("PostgreSQL is not installed: run hack/deps")
