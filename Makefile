@@ -29,6 +29,13 @@ run: controlplane build ## Start a control plane, the operator and samples until
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/run-local ./hack/run
 	@exec $(BIN)/run-local -bin $(BIN) -port "$(or $(PORT),0)"
 
+.PHONY: reload
+reload: ## Rebuild the operator and restart the two processes of a running `make run`.
+	@[ -e $(BIN)/run/pid ] || { echo "make reload: make run is not ready in this folder: start it in another terminal first" >&2; exit 1; }
+	@start=$$(date +%s%3N); $(BUILD) -o $(BIN) ./cmd/apikey-operator; built=$$(date +%s%3N); \
+	$(BIN)/run-local -bin $(BIN) -reload; end=$$(date +%s%3N); \
+	echo "Reloaded in $$((end - start)) ms (build $$((built - start)), restart $$((end - built)))."
+
 .PHONY: node
 node: controlplane build tools-chart ## Start a real Kubernetes node without Docker and install the chart. Needs root, Linux, cgroup v1.
 	@hack/node/try

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command run is `make run`: a control plane, the operator's two processes, two tenants and the
-// samples, on this machine, until Ctrl-C.
+// samples, on this machine, until Ctrl-C. With -reload it is `make reload`.
 package main
 
 import (
@@ -25,12 +25,20 @@ const readyTimeout = 3 * time.Minute
 func main() {
 	bin := flag.String("bin", "bin", "folder of what was built")
 	port := flag.Int("port", 0, "HTTPS port; 0 takes a free one")
+	again := flag.Bool("reload", false, "restart the operator of the make run in this folder, and wait until it is ready")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGHUP arrives when the terminal is closed.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // whoever reads along may leave; what was started must still be stopped
-	if err := run(ctx, *bin, *port); err != nil {
-		fmt.Fprintln(os.Stderr, "make run:", err)
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe must not keep us from stopping the processes that we started
+	name, err := "make run", error(nil)
+	if *again {
+		name, err = "make reload", requestReload(ctx, *bin)
+	} else {
+		err = run(ctx, *bin, *port)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		stop()
 		os.Exit(1)
 	}
@@ -75,18 +83,28 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	if err := writeEnv(state, bin, c, op); err != nil {
 		return err
 	}
-	say("Ready after %.0f s. In a second shell:\n", time.Since(start).Seconds())
+	reloads, err := startReloads(ctx, c, op, state)
+	if err != nil {
+		return err
+	}
+	defer reloads.Wait()
+	printReady(state, op, time.Since(start))
+	liven(ctx, c, op)
+	<-ctx.Done()
+	say("\nStopping …")
+	return nil
+}
+
+// printReady says what to do next.
+func printReady(state string, op *cluster.Operator, took time.Duration) {
+	say("Ready after %.0f s. In a second shell:\n", took.Seconds())
 	fmt.Printf("  . %s\n", relative(filepath.Join(state, "env")))
 	fmt.Println(`  TOKEN=$(kubectl get secret quickstart -n acme-prod -o jsonpath='{.data.token}' | base64 -d)`)
 	fmt.Println(`  curl --cacert "$KAANA_CA" -H "Authorization: Bearer $TOKEN" "$KAANA_URL/api/user"`)
 	say("\nSettings > API Keys: %s/settings/api-keys (sign in with one click as a local account; the browser will not know the certificate).", op.PagesURL)
 	say("The REST API is described at %s/api/docs.", op.URL)
 	tellOfSamples()
-	say("Logs are in %s. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
-	liven(ctx, c, op)
-	<-ctx.Done()
-	say("\nStopping …")
-	return nil
+	say("Logs are in %s. make reload restarts the operator from the current code. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
 }
 
 // tidy removes keys and kubeconfigs, which are of no use any more. The logs may be.
@@ -143,7 +161,7 @@ func relative(path string) string {
 	return path
 }
 
-// writeEnv writes the shell exports, complete or not at all.
+// writeEnv writes the shell exports.
 func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error {
 	lines := []string{
 		"# Made by make run; gone when it ends.",
@@ -154,9 +172,13 @@ func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error
 		"export KAANA_AUDIENCE=" + quote(issuer.Audience),
 		"export PATH=" + quote(bin) + ":" + quote(filepath.Join(bin, "k8s")) + `:"$PATH" # kubectl, and kubectl apikey`,
 	}
-	file := filepath.Join(state, "env")
-	if err := os.WriteFile(file+".part", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write env: %w", err)
+	return writeFile(filepath.Join(state, "env"), strings.Join(lines, "\n")+"\n")
+}
+
+// writeFile writes a file completely or not at all.
+func writeFile(file, text string) error {
+	if err := os.WriteFile(file+".part", []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(file), err)
 	}
 	return os.Rename(file+".part", file)
 }

@@ -139,6 +139,24 @@ func (c *Cluster) RestartServer(ctx context.Context, op *Operator, more string) 
 	return op.waitReady(ctx, func() error { return nil })
 }
 
+// RestartOperator restarts both processes, from the binary as it is now, and waits until they are ready.
+func (c *Cluster) RestartOperator(ctx context.Context, op *Operator) error {
+	errs := make([]error, 2)
+	var wg sync.WaitGroup
+	for i, p := range []*Process{op.Controller, op.Server} {
+		wg.Go(func() { errs[i] = p.Restart(ctx) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	failed := func() error { return errors.Join(op.Controller.failed(), op.Server.failed()) }
+	if err := wait(ctx, op.Controller, func() bool { return answersOK(ctx, op.Client, "http://"+c.ports.probes+"/readyz") }, failed); err != nil {
+		return err
+	}
+	return op.waitReady(ctx, failed)
+}
+
 // installWebhooks installs config/webhook with the controller's address in place of its Service, for
 // which there is no node.
 func (c *Cluster) installWebhooks(ctx context.Context, address string) error {
@@ -184,8 +202,13 @@ func (c *Cluster) startProcess(ctx context.Context, binary, name string, say fun
 
 // waitReady waits until the server gives verdicts, or has failed.
 func (op *Operator) waitReady(ctx context.Context, failed func() error) error {
+	return wait(ctx, op.Server, func() bool { return answersOK(ctx, op.Client, op.URL+"/readyz") }, failed)
+}
+
+// wait waits until a process is ready, or has failed.
+func wait(ctx context.Context, p *Process, ready func() bool, failed func() error) error {
 	for {
-		if op.ready(ctx) {
+		if ready() {
 			return nil
 		}
 		if err := failed(); err != nil {
@@ -193,18 +216,18 @@ func (op *Operator) waitReady(ctx context.Context, failed func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the server: %w; see %s", ctx.Err(), op.Server.LogFile)
+			return fmt.Errorf("wait for the %s: %w; see %s", p.Name, ctx.Err(), p.LogFile)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-func (op *Operator) ready(ctx context.Context) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, op.URL+"/readyz", nil)
+func answersOK(ctx context.Context, client *http.Client, url string) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
-	resp, err := op.Client.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		return false
 	}
@@ -235,12 +258,13 @@ func (op *Operator) Stop() error {
 type Process struct {
 	Name, LogFile string
 
-	command []string
-	say     func(string, ...any)
-	mu      sync.Mutex
-	cmd     *exec.Cmd
-	ended   chan struct{} // the process that runs now has ended
-	done    chan struct{} // stop was called
+	command    []string
+	say        func(string, ...any)
+	mu         sync.Mutex
+	cmd        *exec.Cmd
+	ended      chan struct{} // the process that runs now has ended
+	restarting bool          // Restart ended it
+	done       chan struct{} // stop was called
 }
 
 func (p *Process) launch() error {
@@ -256,7 +280,7 @@ func (p *Process) launch() error {
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	p.ended = make(chan struct{})
+	p.ended, p.restarting = make(chan struct{}), false
 	go func(cmd *exec.Cmd, ended chan struct{}) {
 		_ = cmd.Wait()
 		_ = out.Close()
@@ -274,14 +298,19 @@ func (p *Process) keep() {
 		case <-p.running():
 		}
 		p.mu.Lock()
-		state := p.cmd.ProcessState.String()
+		state, pause := p.cmd.ProcessState.String(), restartPause
+		if p.restarting {
+			pause = 0
+		}
 		p.mu.Unlock()
 		select {
 		case <-p.done:
 			return
-		case <-time.After(restartPause):
+		case <-time.After(pause):
 		}
-		p.say("%s ended (%s); starting it again, see %s", p.Name, state, p.LogFile)
+		if pause > 0 {
+			p.say("%s ended (%s); starting it again, see %s", p.Name, state, p.LogFile)
+		}
 		if err := p.launch(); err != nil {
 			p.say("%v", err)
 		}
@@ -327,12 +356,34 @@ func (p *Process) failed() error {
 		return fmt.Errorf("read log of %s: %w", p.Name, err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return fmt.Errorf("%s did not start: %s", p.Name, lines[len(lines)-1])
+	return fmt.Errorf("%s did not start: %s; see %s", p.Name, lines[len(lines)-1], p.LogFile)
 }
 
-// stop asks the process to end, and ends it when it does not.
+// Restart ends the process as stop does and waits until keep has started it again.
+func (p *Process) Restart(ctx context.Context) error {
+	before := p.running()
+	p.mu.Lock()
+	p.restarting = true
+	p.mu.Unlock()
+	p.end()
+	for p.running() == before {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("restart %s: %w", p.Name, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// stop ends the process for good.
 func (p *Process) stop() {
 	close(p.done)
+	p.end()
+}
+
+// end asks the process to end, and ends it when it does not.
+func (p *Process) end() {
 	ended := p.running()
 	_ = syscall.Kill(p.PID(), syscall.SIGTERM)
 	select {
