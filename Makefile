@@ -9,12 +9,17 @@ BIN := $(CURDIR)/bin
 ARCH ?= amd64 arm64
 IMAGE ?= ghcr.io/kaana/apikey-operator
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-K8S := $(BIN)/k8s
+# The control plane of make run and the tests: KUBERNETES=newest, or oldest, the oldest minor that we support.
+KUBERNETES ?= newest
+OLDEST := $(shell awk '$$1 == "k8s.io/kubernetes" && $$2 ~ /^v/ {split($$2, v, "."); print "1." v[2]}' hack/controlplane/oldest/go.mod)
+K8S := $(BIN)/k8s$(if $(filter oldest,$(KUBERNETES)),-$(OLDEST))
+$(if $(filter-out oldest newest,$(KUBERNETES)),$(error KUBERNETES is newest or oldest, not $(KUBERNETES)))
 TOOLS := $(BIN)/tools
 BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
-CONTROLPLANE := $(addprefix $(K8S)/,etcd kube-apiserver kube-controller-manager kubectl)
+KUBERNETES_PROGRAMS := kube-apiserver kube-controller-manager kubectl
 
 export PATH := $(K8S):$(TOOLS):$(PATH)
+export KAANA_K8S := $(K8S)
 
 ##@ Help
 
@@ -25,9 +30,9 @@ help: ## List the targets.
 ##@ Use
 
 .PHONY: run
-run: controlplane build ## Start a control plane, the operator and samples until Ctrl-C. PORT=… sets the HTTPS port.
+run: controlplane build ## Start a control plane, the operator and samples until Ctrl-C. PORT=… sets the HTTPS port, KUBERNETES=oldest the version.
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/run-local ./hack/run
-	@exec $(BIN)/run-local -bin $(BIN) -port "$(or $(PORT),0)"
+	@exec $(BIN)/run-local -bin $(BIN) -k8s $(K8S) -port "$(or $(PORT),0)"
 
 .PHONY: reload
 reload: ## Rebuild the operator and restart the two processes of a running `make run`.
@@ -59,10 +64,17 @@ image: ## Write bin/image.tar, an OCI archive for ARCH (amd64 arm64), without Do
 	@cd hack/image && go run . -o $(BIN)/image.tar -ref $(IMAGE):$(VERSION) $(foreach arch,$(ARCH),$(arch)=$(BIN)/image/$(arch)/apikey-operator)
 
 .PHONY: controlplane
-controlplane: $(CONTROLPLANE) ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s (once).
+controlplane: $(addprefix $(K8S)/,etcd $(KUBERNETES_PROGRAMS)) ## Build etcd, kube-apiserver, kube-controller-manager and kubectl (once). KUBERNETES=oldest: of the oldest supported version.
 
-$(CONTROLPLANE) &: hack/controlplane/go.mod hack/controlplane/go.sum
-	@hack/controlplane/build $(K8S)
+$(addprefix $(BIN)/k8s/,etcd $(KUBERNETES_PROGRAMS)) &: hack/controlplane/go.mod hack/controlplane/go.sum
+	@hack/controlplane/build $(BIN)/k8s
+
+$(addprefix $(BIN)/k8s-$(OLDEST)/,$(KUBERNETES_PROGRAMS)) &: hack/controlplane/oldest/go.mod hack/controlplane/oldest/go.sum
+	@MODULE=oldest hack/controlplane/build $(BIN)/k8s-$(OLDEST) $(KUBERNETES_PROGRAMS)
+
+# Both versions run on one etcd.
+$(BIN)/k8s-$(OLDEST)/etcd: hack/controlplane/go.mod hack/controlplane/go.sum
+	@if [ -x $(BIN)/k8s/etcd ]; then mkdir -p $(@D); ln -sf ../k8s/etcd $@; else hack/controlplane/build $(@D) etcd; fi
 
 CADDY := $(BIN)/proxies/caddy
 
@@ -87,7 +99,7 @@ TEST_PROGRAMS = controlplane build proxies tools-chart
 endif
 
 .PHONY: test
-test: $(TEST_PROGRAMS) ## Run the tests with the race detector, on a real API server. PKG=./internal/apikey RUN=TestDecide: only these.
+test: $(TEST_PROGRAMS) ## Run the tests with the race detector, on a real API server. PKG=./internal/apikey RUN=TestDecide: only these. KUBERNETES=oldest: on that version.
 	@hack/deps $(TEST_DEPS)
 	@go test -race -timeout 20m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 

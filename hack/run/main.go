@@ -24,6 +24,7 @@ const readyTimeout = 3 * time.Minute
 
 func main() {
 	bin := flag.String("bin", "bin", "folder of what was built")
+	k8s := flag.String("k8s", "bin/k8s", "folder of the control plane's programs")
 	port := flag.Int("port", 0, "HTTPS port; 0 takes a free one")
 	again := flag.Bool("reload", false, "restart the operator of the make run in this folder, and wait until it is ready")
 	flag.Parse()
@@ -35,7 +36,7 @@ func main() {
 	if *again {
 		name, err = "make reload", requestReload(ctx, *bin)
 	} else {
-		err = run(ctx, *bin, *port)
+		err = run(ctx, *bin, *k8s, *port)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -47,7 +48,7 @@ func main() {
 // tenants are the Namespaces to make, with the tenant of each.
 var tenants = [][2]string{{"acme-prod", "acme"}, {"acme-dev", "acme"}, {"globex-prod", "globex"}}
 
-func run(ctx context.Context, bin string, port int) (failed error) {
+func run(ctx context.Context, bin, k8s string, port int) (failed error) {
 	start := time.Now()
 	state := filepath.Join(bin, "run")
 	unlock, err := lock(filepath.Join(bin, "run.lock"))
@@ -62,7 +63,7 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	defer cancel()
 
 	say("Starting a control plane …")
-	c, err := cluster.Start(setUp, cluster.Options{Binaries: filepath.Join(bin, "k8s"), State: state, Port: port})
+	c, err := cluster.Start(setUp, cluster.Options{Binaries: k8s, State: state, Port: port})
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func run(ctx context.Context, bin string, port int) (failed error) {
 	if err := fill(setUp, c); err != nil {
 		return err
 	}
-	if err := writeEnv(state, bin, c, op); err != nil {
+	if err := writeEnv(state, bin, k8s, c, op); err != nil {
 		return err
 	}
 	reloads, err := startReloads(ctx, c, op, state)
@@ -162,7 +163,7 @@ func relative(path string) string {
 }
 
 // writeEnv writes the shell exports.
-func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error {
+func writeEnv(state, bin, k8s string, c *cluster.Cluster, op *cluster.Operator) error {
 	lines := []string{
 		"# Made by make run; gone when it ends.",
 		"export KUBECONFIG=" + quote(c.Kubeconfig),
@@ -170,7 +171,7 @@ func writeEnv(state, bin string, c *cluster.Cluster, op *cluster.Operator) error
 		"export KAANA_CA=" + quote(op.CAFile),
 		"export KAANA_ISSUER=" + quote(op.Issuer.URL),
 		"export KAANA_AUDIENCE=" + quote(issuer.Audience),
-		"export PATH=" + quote(bin) + ":" + quote(filepath.Join(bin, "k8s")) + `:"$PATH" # kubectl, and kubectl apikey`,
+		"export PATH=" + quote(bin) + ":" + quote(k8s) + `:"$PATH" # kubectl, and kubectl apikey`,
 	}
 	return writeFile(filepath.Join(state, "env"), strings.Join(lines, "\n")+"\n")
 }

@@ -338,7 +338,7 @@ func start(t *testing.T) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	control, err := cluster.Start(t.Context(), cluster.Options{Binaries: filepath.Join(root, "bin/k8s"), State: t.TempDir()})
+	control, err := cluster.Start(t.Context(), cluster.Options{Binaries: cluster.Binaries(root), State: t.TempDir()})
 	if err == nil {
 		t.Cleanup(func() {
 			if err := control.Stop(); err != nil {

@@ -72,6 +72,14 @@ func Root() (string, error) {
 	return "", errors.New("find the repository: no PROJECT file above the working folder")
 }
 
+// Binaries returns the folder of the control plane that the tests run on: $KAANA_K8S, which make sets, or bin/k8s.
+func Binaries(root string) string {
+	if dir := os.Getenv("KAANA_K8S"); dir != "" {
+		return dir
+	}
+	return filepath.Join(root, "bin", "k8s")
+}
+
 // StartForTest starts a control plane with the manifests installed, its state in that folder. It
 // needs the binaries of `make controlplane`.
 func StartForTest(ctx context.Context, state string) (*Cluster, error) {
@@ -79,7 +87,7 @@ func StartForTest(ctx context.Context, state string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	k8s := filepath.Join(root, "bin", "k8s")
+	k8s := Binaries(root)
 	if _, err := os.Stat(filepath.Join(k8s, "kube-controller-manager")); err != nil {
 		return nil, fmt.Errorf("no control plane, run make controlplane: %w", err)
 	}
