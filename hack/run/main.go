@@ -32,13 +32,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // a closed pipe must not keep us from stopping the processes that we started
-	name, err := "make run", error(nil)
+	name, do := "make run", func() error { return run(ctx, *bin, *k8s, *port) }
 	if *again {
-		name, err = "make reload", requestReload(ctx, *bin)
-	} else {
-		err = run(ctx, *bin, *k8s, *port)
+		name, do = "make reload", func() error { return requestReload(ctx, *bin) }
 	}
-	if err != nil {
+	if err := do(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		stop()
 		os.Exit(1)
