@@ -56,16 +56,16 @@ func (r *Reconciler) keysAwaitingPolicy(ctx context.Context, policy client.Objec
 	}
 	var out []reconcile.Request
 	for i := range list.Items {
-		if o := &list.Items[i]; readyReason(o) == v1alpha1.ReasonPolicyMissing {
+		if o := &list.Items[i]; reasonOf(o, v1alpha1.ConditionReady) == v1alpha1.ReasonPolicyMissing {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
 		}
 	}
 	return out
 }
 
-// readyReason returns the reason of condition Ready, "" when it is not recorded.
-func readyReason(o *v1alpha1.ApiKey) string {
-	if c := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+// reasonOf returns the reason of a condition, "" when it is not recorded.
+func reasonOf(o *v1alpha1.ApiKey, kind string) string {
+	if c := meta.FindStatusCondition(o.Status.Conditions, kind); c != nil {
 		return c.Reason
 	}
 	return ""

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 // Metrics are what the controller counts, and what it reads from its cache when it is asked. None
@@ -37,8 +38,8 @@ func NewMetrics(cache client.Reader) *Metrics {
 		}),
 		keys: prometheus.NewDesc(
 			"apikey_keys",
-			"ApiKeys by the reason of their condition Ready; empty: not looked at yet.",
-			[]string{"reason"},
+			"ApiKeys by the reasons of their conditions Ready and Accepted; empty: not reconciled yet.",
+			[]string{"reason", "accepted"},
 			nil,
 		),
 		credentials: prometheus.NewDesc("apikey_credentials", "Recorded credentials by phase.", []string{"phase"}, nil),
@@ -89,8 +90,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	t := count(list.Items, time.Now())
-	for reason, n := range t.reasons {
-		ch <- prometheus.MustNewConstMetric(m.keys, prometheus.GaugeValue, float64(n), reason)
+	for reasons, n := range t.conditions {
+		ch <- prometheus.MustNewConstMetric(m.keys, prometheus.GaugeValue, float64(n), reasons[0], reasons[1])
 	}
 	for phase, n := range t.phases {
 		ch <- prometheus.MustNewConstMetric(m.credentials, prometheus.GaugeValue, float64(n), string(phase))
@@ -104,13 +105,13 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 // tally is what a list of ApiKeys comes to.
 type tally struct {
-	reasons          map[string]int
+	conditions       map[[2]string]int // by the reasons of Ready and Accepted
 	phases           map[v1alpha1.CredentialPhase]int
 	rotation, expiry time.Time // the first; zero: none
 }
 
 func count(keys []v1alpha1.ApiKey, now time.Time) tally {
-	t := tally{reasons: map[string]int{}, phases: map[v1alpha1.CredentialPhase]int{
+	t := tally{conditions: map[[2]string]int{}, phases: map[v1alpha1.CredentialPhase]int{
 		v1alpha1.CredentialPending:  0,
 		v1alpha1.CredentialCurrent:  0,
 		v1alpha1.CredentialRetiring: 0,
@@ -118,11 +119,11 @@ func count(keys []v1alpha1.ApiKey, now time.Time) tally {
 	}}
 	for i := range keys {
 		o := &keys[i]
-		t.reasons[readyReason(o)]++
+		t.conditions[[2]string{reasonOf(o, v1alpha1.ConditionReady), reasonOf(o, v1alpha1.ConditionAccepted)}]++
 		for _, c := range o.Status.Credentials {
 			t.phases[c.Phase]++
 		}
-		if next := o.Status.NextRotationTime; next != nil {
+		if next := o.Status.NextRotationTime; next != nil && !kube.Imported(o) { // those are rotated by their owners
 			t.rotation = apikey.Earliest(t.rotation, next.Time)
 		}
 		if end := o.Spec.ExpiresAt; end != nil && end.After(now) && o.Spec.State == v1alpha1.KeyActive {

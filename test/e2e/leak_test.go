@@ -83,7 +83,7 @@ var _ = It("shows no token in etcd outside its Secret, in logs, metrics, answers
 	sources["metrics"], err = io.ReadAll(resp.Body)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(resp.Body.Close()).To(Succeed())
-	Expect(string(sources["metrics"])).To(And(ContainSubstring("controller_runtime_reconcile_total"), MatchRegexp(`apikey_credentials{phase="Current"} [1-9]`), MatchRegexp(`apikey_keys{reason="Issued"} [1-9]`),
+	Expect(string(sources["metrics"])).To(And(ContainSubstring("controller_runtime_reconcile_total"), MatchRegexp(`apikey_credentials{phase="Current"} [1-9]`), MatchRegexp(`apikey_keys{accepted="Accepted",reason="Issued"} [1-9]`),
 		MatchRegexp(`apikey_next_expiry_timestamp_seconds [1-2]\.`), ContainSubstring(`workqueue_depth{controller="apikey"`)))
 
 	stored, err := k8s.Stored(ctx)
