@@ -118,8 +118,15 @@ func (in Input) reportRefusedWrite(records []Credential, now time.Time) Plan {
 func (in Input) reportMissingPolicy(records []Credential, now time.Time) Plan {
 	plan := in.restingPlan(records)
 	in.schedule(&plan, now) // so that an alert about an overdue rotation goes on
-	plan.set(in, v1alpha1.ConditionReady, Condition{Reason: v1alpha1.ReasonPolicyMissing, Message: in.MissingPolicy +
-		" is missing or not in force, so any author could mint any key: apply config/policy. No token is minted until then; existing ones work."})
+	why := Condition{Reason: v1alpha1.ReasonPolicyMissing, Message: in.MissingPolicy +
+		" is missing or not in force, so any author could mint any key: apply config/policy. " +
+		"No token is minted until then; existing ones work."}
+	plan.set(in, v1alpha1.ConditionReady, why)
+	if c := find(records, Current, in.Secret.Digest); c >= 0 {
+		why = Condition{True: true, Reason: v1alpha1.ReasonIssued,
+			Message: fmt.Sprintf("Credential %s is in Secret %s.", records[c].Digest.ID(), in.SecretName)}
+	}
+	plan.set(in, v1alpha1.ConditionDelivered, why)
 	plan.wake(now.Add(RetryInterval))
 	return plan
 }
