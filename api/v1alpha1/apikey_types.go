@@ -205,6 +205,7 @@ type Digest struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}\\x{fffe}\\x{ffff}]')`,message="want one line of text without control characters",reason=FieldValueInvalid
 	Hint string `json:"hint,omitempty"`
 
 	// validUntil is the instant from which the token is refused. Without it the token lives as
@@ -214,7 +215,7 @@ type Digest struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
-	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 1970",message="want an instant of 1970 or later",reason=FieldValueInvalid
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 1970 && self.getFullYear() <= 9998",message="want an instant between the years 1970 and 9998, like 2027-01-01T00:00:00Z",reason=FieldValueInvalid
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
 }
 
@@ -230,8 +231,8 @@ type Rotation struct {
 	// within five minutes. Excludes every.
 	//
 	// +optional
-	// +kubebuilder:validation:MinLength=9
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z*/,?#-]+( +[0-9A-Za-z*/,?#-]+){4}$')",message="want five cron fields, like 0 3 * * 0: minute, hour, day of month, month, day of week",reason=FieldValueInvalid
 	Schedule string `json:"schedule,omitempty"`
 
 	// timeZone of the schedule, a name of the IANA database like Europe/Berlin. Defaults to UTC.
@@ -239,6 +240,7 @@ type Rotation struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[!-~]+$`
 	TimeZone string `json:"timeZone,omitempty"`
 
 	// every is the longest time that a token stays current, like 720h; at least 5m. A key rotates
@@ -270,6 +272,7 @@ type ApiKeySpec struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}\\x{fffe}\\x{ffff}]')`,message="want one line of text without control characters",reason=FieldValueInvalid
 	Description string `json:"description,omitempty"`
 
 	// state of the key: Active, Suspended (refused, reversible) or Revoked (refused, final).
@@ -284,6 +287,7 @@ type ApiKeySpec struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x1f\\x7f-\\x9f\\x{61c}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}\\x{fffe}\\x{ffff}]')`,message="want one line of text without control characters",reason=FieldValueInvalid
 	StateReason string `json:"stateReason,omitempty"`
 
 	// owner is the account that the key acts for. Without it the key is an account of its own.
@@ -297,10 +301,12 @@ type ApiKeySpec struct {
 	// +kubebuilder:default=member
 	Role Role `json:"role,omitempty"`
 
-	// scopes that the key is limited to. An empty list means all that the role allows.
+	// scopes that the key is limited to. An empty list means everything that the role allows. The
+	// list is replaced as a whole: as a set, the narrower list of a second field manager would
+	// widen it.
 	//
 	// +optional
-	// +listType=set
+	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	Scopes []Scope `json:"scopes,omitempty"`
 
@@ -310,14 +316,14 @@ type ApiKeySpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Format=date-time
 	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
-	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 1970",message="want an instant of 1970 or later",reason=FieldValueInvalid
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 1970 && self.getFullYear() <= 9998",message="want an instant between the years 1970 and 9998, like 2027-01-01T00:00:00Z",reason=FieldValueInvalid
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
 	// allowedCIDRs are the networks that the key may be used from, like 10.0.0.0/8 or
-	// 2001:db8::/32. An empty list means any.
+	// 2001:db8::/32. An empty list means any. The list is replaced as a whole, like scopes.
 	//
 	// +optional
-	// +listType=set
+	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	AllowedCIDRs []CIDR `json:"allowedCIDRs,omitempty"`
 
