@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package policy tries the ValidatingAdmissionPolicies of config/policy on a real API server, as the users and accounts that
+// they limit.
+package policy_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kaana/apikey-operator/test/cluster"
+)
+
+const (
+	namespace = "acme-dev"
+	admin     = "admin-of-all"
+	developer = "developer"
+	server    = "system:serviceaccount:apikey-system:apikey-operator-server"
+)
+
+var (
+	control *cluster.Cluster
+	serial  int
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "policy")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if control, err = cluster.StartForTest(ctx, dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = control.Stop() }()
+	root, err := cluster.Root()
+	if err == nil {
+		err = control.Install(ctx, root)
+	}
+	for _, args := range [][]string{
+		{"create", "namespace", namespace},
+		{"create", "clusterrolebinding", admin, "--clusterrole=cluster-admin", "--user=" + admin},
+		{"create", "rolebinding", "-n", namespace, developer, "--clusterrole=apikey-editor", "--user=" + developer},
+		{"create", "role", "-n", namespace, "web", "--verb=patch", "--resource=deployments.apps", "--resource-name=web"},
+		{"create", "rolebinding", "-n", namespace, "web", "--role=web", "--user=" + developer},
+		{"create", "rolebinding", "-n", namespace, "reader", "--clusterrole=apikey-viewer", "--user=" + developer},
+	} {
+		if err == nil {
+			_, err = control.Kubectl(ctx, args...)
+		}
+	}
+	if err == nil {
+		err = active(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// active waits until the policies are in force: it takes the API server half a second.
+func active(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		_, err := as(developer).Create(ctx, object("{role: admin}"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err2 := as(server).Create(ctx, object("{secret: {refresh: Pods}}"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err3 := as(developer).Create(ctx, object("{secret: {restart: [{kind: Deployment, name: other}]}}"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if apierrors.IsForbidden(err) && apierrors.IsForbidden(err2) && err3 != nil && strings.Contains(err3.Error(), "apikey-restart") {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// as returns the ApiKeys of the Namespace as a user sees them.
+func as(user string) dynamic.ResourceInterface {
+	cfg := rest.CopyConfig(control.Config)
+	cfg.Impersonate.UserName = user
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return client.Resource(schema.GroupVersionResource{Group: "auth.kaana.com", Version: "v1alpha1", Resource: "apikeys"}).Namespace(namespace)
+}
+
+// object returns an ApiKey with that spec, and more of its metadata.
+func object(spec string, metadata ...string) *unstructured.Unstructured {
+	serial++
+	o := &unstructured.Unstructured{}
+	text := fmt.Sprintf("apiVersion: auth.kaana.com/v1alpha1\nkind: ApiKey\nmetadata: {name: k%d%s}\nspec: %s", serial, strings.Join(metadata, ""), spec)
+	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+		panic(err)
+	}
+	return o
+}
+
+// change has an administrator create an ApiKey and a user change it, and returns what the API server says to the user.
+func change(t *testing.T, user, from, to string, metadata ...string) error {
+	t.Helper()
+	was, err := as(admin).Create(t.Context(), object(from), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := object(to, metadata...)
+	is.SetName(was.GetName())
+	is.SetResourceVersion(was.GetResourceVersion())
+	_, err = as(user).Update(t.Context(), is, metav1.UpdateOptions{})
+	return err
+}
+
+func expect(t *testing.T, name string, err error, refused string) {
+	t.Helper()
+	if refused == "" && err != nil || refused != "" && (err == nil || !strings.Contains(err.Error(), refused)) {
+		t.Errorf("%s: %v, want %q", name, err, refused)
+	}
+}
+
+func TestDeliveringElsewhereCountsAsMinting(t *testing.T) {
+	const grant = "apikeyroles/admin"
+	for _, c := range []struct{ name, from, to, refused string }{
+		{"another Secret", "{role: admin}", "{role: admin, secret: {name: other}}", grant},
+		{"another key of the Secret", "{role: admin}", "{role: admin, secret: {key: other}}", grant},
+		{"a template that shows the token", "{role: admin}", `{role: admin, secret: {template: {data: {x: "{{ .Token }}"}}}}`, grant},
+		{"another template", `{role: admin, secret: {template: {data: {x: v}}}}`, `{role: admin, secret: {template: {data: {x: "{{ .Token }}"}}}}`, grant},
+		{"the same delivery written out", "{role: admin}", "{role: admin, secret: {key: token}}", ""},
+		{"without the template", `{role: admin, secret: {template: {data: {x: v}}}}`, `{role: admin, secret: {}}`, ""},
+		{"a longer overlap", "{role: admin, rotation: {every: 720h, overlap: 1h}}", "{role: admin, rotation: {every: 720h, overlap: 2h}}", grant},
+		{"the default overlap, which is longer", "{role: admin, rotation: {every: 720h, overlap: 1h}}", "{role: admin, rotation: {every: 720h}}", grant},
+		{"a shorter overlap", "{role: admin, rotation: {every: 720h}}", "{role: admin, rotation: {every: 720h, overlap: 1h}}", ""},
+		{"another rotation", "{role: admin, rotation: {every: 720h}}", "{role: admin, rotation: {every: 24h}}", ""},
+		{"another Secret of a key within one's grants", "{role: member}", "{role: member, secret: {name: other}}", ""},
+	} {
+		expect(t, c.name, change(t, developer, c.from, c.to), c.refused)
+		expect(t, c.name+", as an administrator", change(t, admin, c.from, c.to), "")
+	}
+}
+
+func TestRestartingAWorkloadTakesThePermissionToPatchIt(t *testing.T) {
+	const web, other = "{secret: {restart: [{kind: Deployment, name: web}]}}", "{secret: {restart: [{kind: Deployment, name: web}, {kind: StatefulSet, name: db}]}}"
+	create := func(user, spec string) error {
+		_, err := as(user).Create(t.Context(), object(spec), metav1.CreateOptions{})
+		return err
+	}
+	expect(t, "a workload of one's own", create(developer, web), "")
+	expect(t, "and one that is not", create(developer, other), "user developer may not restart statefulsets/db")
+	expect(t, "the same name of another kind", create(developer, "{secret: {restart: [{kind: DaemonSet, name: web}]}}"), "may not restart daemonsets/web")
+	expect(t, "an administrator's", create(admin, other), "")
+	expect(t, "one that was there before", change(t, developer, other, other), "")
+	expect(t, "one that is added", change(t, developer, web, other), "may not restart statefulsets/db")
+	eight := "{secret: {restart: ["
+	for i := range 8 {
+		eight += fmt.Sprintf("{kind: Deployment, name: d%d},", i)
+	}
+	eight += "]}}"
+	expect(t, "eight", create(admin, eight), "")
+	expect(t, "the last of eight", change(t, developer, strings.Replace(eight, "{kind: Deployment, name: d7},", "", 1), eight), "may not restart deployments/d7")
+}
+
+func TestACompromisedServerWritesNothingButWhatRESTWrites(t *testing.T) {
+	create := func(spec string, metadata ...string) error {
+		_, err := as(server).Create(t.Context(), object(spec, metadata...), metav1.CreateOptions{})
+		return err
+	}
+	digest := strings.Repeat("a", 64)
+	for _, c := range []struct{ name, spec, metadata, refused string }{
+		{"a key that is shown once", "{role: admin, digests: [{sha256: " + digest + "}]}", ", labels: {auth.kaana.com/request: a}, annotations: {auth.kaana.com/request-sha256: b}", ""},
+		{"a key that is delivered", "{secret: {name: billing}}", "", ""},
+		{"a template", "{secret: {template: {data: {x: v}}}}", "", "may not write spec.secret.template"},
+		{"an empty template", "{secret: {template: {}}}", "", "may not write spec.secret.template"},
+		{"a restart", "{secret: {restart: [{kind: Deployment, name: web}]}}", "", "may not"},
+		{"a refresh", "{secret: {refresh: Pods}}", "", "may not write spec.secret.refresh"},
+		{"a label of another controller", "{}", ", labels: {argocd.argoproj.io/instance: x}", "its own labels only"},
+		{"an annotation of another controller", "{}", ", annotations: {reloader.stakater.com/auto: 'true'}", "its own annotations only"},
+		{"a finalizer", "{}", ", finalizers: [example.com/x]", "neither finalizers nor owner references"},
+		{"an owner", "{}", ", ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: x, uid: u}]", "neither finalizers nor owner references"},
+	} {
+		expect(t, "create "+c.name, create(c.spec, c.metadata), c.refused)
+	}
+	for _, c := range []struct{ name, from, to, metadata, refused string }{
+		{"a suspension of a key with a template", `{secret: {template: {data: {x: v}}}}`, `{state: Suspended, secret: {template: {data: {x: v}}}}`, ", annotations: {auth.kaana.com/suspended-by: a}", ""},
+		{"the template", `{secret: {template: {data: {x: v}}}}`, `{secret: {template: {data: {x: z}}}}`, "", "may not write spec.secret.template"},
+		{"a template of a key without", `{}`, `{secret: {template: {data: {x: z}}}}`, "", "may not write spec.secret.template"},
+		{"restarts", `{}`, `{secret: {restart: [{kind: Deployment, name: web}]}}`, "", "may not"},
+		{"the Secret's name", `{}`, `{secret: {name: other}}`, "", "to another Secret"},
+		{"a finalizer", `{}`, `{}`, ", finalizers: [example.com/x]", "neither finalizers nor owner references"},
+	} {
+		expect(t, "change "+c.name, change(t, server, c.from, c.to, c.metadata), c.refused)
+	}
+}
