@@ -45,9 +45,7 @@ type Keys interface {
 
 // Tokens is the port to JSON Web Tokens.
 type Tokens interface {
-	// Looks reports whether the presented string has the shape of one.
-	Looks(presented string) bool
-	// Verify returns who the token is of, or why it is refused. The error is ErrUndecided.
+	// Verify returns who the token, of kind KindJWT, belongs to, or why it is refused. The error is ErrUndecided.
 	Verify(token string) (Principal, Denial, error)
 }
 
@@ -66,7 +64,7 @@ func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial,
 	if presented == "" {
 		return Principal{}, Deny(denial.Missing), nil
 	}
-	if v.Tokens != nil && v.Tokens.Looks(presented) {
+	if v.Tokens != nil && KindOf(presented) == KindJWT {
 		return v.Tokens.Verify(presented)
 	}
 	digest, ok := v.Format.Digest(presented)

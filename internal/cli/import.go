@@ -6,17 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,49 +22,55 @@ import (
 )
 
 const (
-	defaultAtOnce = 16
-	maxAtOnce     = 64
-	maxTold       = 20 // problems that are printed
-	tellEvery     = 2 * time.Second
+	defaultConcurrency = 16
+	maxConcurrency     = 64
+	maxReported        = 20 // problems that are printed
 )
 
-// imported are the flags of import.
-type imported struct {
-	shape
-	dryRun string
-	atOnce int
+// importFlags are the flags of import.
+type importFlags struct {
+	inputFormat
+
+	dryRun      string
+	concurrency int
 }
 
 func (c *cli) importing() *cobra.Command {
-	var in imported
+	var in importFlags
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Take over tokens that exist already, from standard input; they are hashed here",
-		Long: `Take over tokens that exist already, so that they go on working. Standard input has one a line: digests (--digests, 64 hexadecimal digits of SHA-256)
-or tokens (--tokens), which are hashed here and leave this machine as SHA-256 only. Or CSV whose first line names its columns: token or sha256,
-and any of name, description, role, scopes (separated by spaces), owner, ownerID, expiresAt, hint.
+		Short: "Import existing tokens from standard input; they are hashed here",
+		Long: `Import existing tokens, so that they keep working. Standard input has one token per line: digests
+(--digests, 64 hexadecimal digits of SHA-256) or tokens (--tokens), which are hashed here and leave
+this machine only as SHA-256. Without these flags it is CSV whose first line names the columns:
+token or sha256, and any of name, description, role, scopes (separated by spaces), owner, ownerID,
+expiresAt, hint.
 
-All lines are read and checked before anything is made. An ApiKey is named after its digest unless the CSV has a name, so a repeat makes none
-twice: after an interruption run the same command again. A key that is there already is left as it is. Only random tokens are safe to import: the SHA-256 of a guessable password is a password.`,
+All lines are read and checked before any ApiKey is created. An ApiKey is named after its digest
+unless the CSV has a name, so the same token is never imported twice: after an interruption run the
+same command again. Existing keys are left unchanged. Import only random tokens: the SHA-256 of a
+guessable password can be reversed.`,
 		Example: `  kubectl apikey import --digests --role=member < digests.txt
   psql -At -c 'select token from keys' | kubectl apikey import --tokens --dry-run=server
   kubectl apikey import < keys.csv`,
-		Args: fromInput, ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.takeOver(cmd.Context(), in) },
+		Args: noArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.importInput(cmd.Context(), in) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&in.digests, "digests", false, "lines are digests")
 	f.BoolVar(&in.tokens, "tokens", false, "lines are tokens")
-	f.StringVar(&in.role, "role", "member", "role of keys that the input gives none: viewer, member or admin")
-	f.StringVar(&in.lead, "name-prefix", "imported-", "what the names start with that are made of digests")
-	f.StringVar(&in.dryRun, "dry-run", "none", "none; client: only check the input; server: have the API server check each ApiKey too")
-	f.IntVar(&in.atOnce, "concurrency", defaultAtOnce, "ApiKeys that are made at once, 1 to "+strconv.Itoa(maxAtOnce))
-	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{"none", "client", "server"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"viewer", "member", "admin"}, cobra.ShellCompDirectiveNoFileComp))
+	f.StringVar(&in.role, "role", string(v1alpha1.RoleMember), "role of keys without one: viewer, member or admin")
+	f.StringVar(&in.namePrefix, "name-prefix", "imported-", "prefix of names that are derived from digests")
+	f.StringVar(&in.dryRun, "dry-run", dryRunNone,
+		"none; client: only check the input; server: the API server only validates")
+	f.IntVar(&in.concurrency, "concurrency", defaultConcurrency,
+		fmt.Sprintf("how many ApiKeys to create at the same time, 1 to %d", maxConcurrency))
+	completeValues(cmd, "dry-run", dryRuns)
+	completeValues(cmd, "role", roles)
 	return cmd
 }
 
-func (c *cli) takeOver(ctx context.Context, in imported) error {
+func (c *cli) importInput(ctx context.Context, in importFlags) error {
 	if err := in.check(); err != nil {
 		return exit{exitUsage, err}
 	}
@@ -76,8 +78,8 @@ func (c *cli) takeOver(ctx context.Context, in imported) error {
 	if err != nil {
 		return exit{exitUsage, err}
 	}
-	if in.dryRun == "client" {
-		c.say("%d ApiKeys would be made; the cluster was not asked.", len(rows))
+	if in.dryRun == dryRunClient {
+		c.notef("%d ApiKeys would be created; the cluster was not contacted.", len(rows))
 		return nil
 	}
 	k8s, namespace, err := c.connect()
@@ -87,110 +89,109 @@ func (c *cli) takeOver(ctx context.Context, in imported) error {
 	return c.importRows(ctx, k8s, namespace, rows, in)
 }
 
-// check refuses flags that cannot be.
-func (in imported) check() error {
-	if !slices.Contains(roles, in.role) {
+func (in importFlags) check() error {
+	switch {
+	case in.digests && in.tokens:
+		return errors.New("--digests and --tokens exclude each other: give one of them")
+	case !slices.Contains(roles, in.role):
 		return fmt.Errorf("--role=%s: %w", in.role, errRole)
-	}
-	if in.atOnce < 1 || in.atOnce > maxAtOnce {
-		return fmt.Errorf("--concurrency=%d: want 1 to %d", in.atOnce, maxAtOnce)
-	}
-	if in.dryRun != "none" && in.dryRun != "client" && in.dryRun != "server" {
-		return fmt.Errorf("--dry-run=%s: want none, client or server", in.dryRun)
+	case in.concurrency < 1 || in.concurrency > maxConcurrency:
+		return fmt.Errorf("--concurrency=%d: want 1 to %d", in.concurrency, maxConcurrency)
+	case !slices.Contains(dryRuns, in.dryRun):
+		return fmt.Errorf("--dry-run=%s: %w", in.dryRun, errDryRun)
 	}
 	return nil
 }
 
-// rows reads the whole input, which must all be right.
-func (c *cli) rows(in imported) ([]row, error) {
+// rows reads the whole input. If a line is wrong, nothing is imported.
+func (c *cli) rows(in importFlags) ([]row, error) {
 	rows, repeats, problems := in.read(c.In, c.format)
 	switch {
 	case len(problems) == 1:
 		return nil, fmt.Errorf("%w; nothing was imported", problems[0])
 	case len(problems) > 1:
-		c.complain(problems)
+		c.printProblems(problems)
 		return nil, fmt.Errorf("%d lines of the input are wrong; nothing was imported", len(problems))
 	case len(rows) == 0:
 		return nil, errors.New("standard input is empty: give digests, tokens or CSV")
 	}
 	if repeats > 0 {
-		c.say("%d lines repeat an earlier one and are skipped.", repeats)
+		c.notef("Repeated lines that are skipped: %d.", repeats)
 	}
 	return rows, nil
 }
 
-// importRows makes what is not there yet.
-func (c *cli) importRows(ctx context.Context, k8s client.Client, namespace string, rows []row, in imported) error {
-	there, err := digestsOf(ctx, k8s, namespace)
+// importRows creates the ApiKeys that do not exist yet.
+func (c *cli) importRows(ctx context.Context, k8s client.Client, namespace string, rows []row, in importFlags) error {
+	existing, err := digestsOf(ctx, k8s, namespace)
 	if err != nil {
 		return err
 	}
-	todo := rows[:0:0]
-	for _, r := range rows {
-		if !there[r.digest] {
-			todo = append(todo, r)
-		}
-	}
-	had := len(rows) - len(todo)
+	missing := slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return existing[r.digest] })
+	had := len(rows) - len(missing)
 	if had > 0 {
-		c.say("%d of %d are there already, %d to go.", had, len(rows), len(todo))
+		c.notef("%d of %d exist already, %d remain.", had, len(rows), len(missing))
 	}
-	work := &importWork{k8s: k8s, namespace: namespace, dryRun: in.dryRun == "server"}
-	began := time.Now()
-	stop := c.progress(len(todo), &work.done)
-	group, working := errgroup.WithContext(ctx)
-	group.SetLimit(in.atOnce)
-	for _, r := range todo {
-		if working.Err() != nil {
-			break
-		}
-		group.Go(func() error { return work.one(working, r) })
-	}
-	fatal := group.Wait()
+	w := &importer{k8s: k8s, namespace: namespace, dryRun: in.dryRun == dryRunServer}
+	began := c.now()
+	stop := c.progress(len(missing), &w.done)
+	fatal := w.createAll(ctx, missing, in.concurrency)
 	stop()
-	made := int(work.made.Load())
+	created := int(w.created.Load())
 	verb := "imported"
-	if work.dryRun {
+	if w.dryRun {
 		verb = "would be imported"
 	}
-	c.complain(work.problems)
+	c.printProblems(w.problems)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted: %d of %d %s; run the same command again to go on", had+made, len(rows), verb)
+		return fmt.Errorf("interrupted: %d of %d %s; run the same command again to continue", had+created, len(rows), verb)
 	case fatal != nil:
-		return fmt.Errorf("%w; %d of %d %s: run the same command again to go on", fatal, had+made, len(rows), verb)
-	case len(work.problems) > 0:
-		return fmt.Errorf("%d of %d %s; %d were refused", had+made, len(rows), verb, len(work.problems))
+		return fmt.Errorf("%w; %d of %d %s: run the same command again to continue", fatal, had+created, len(rows), verb)
+	case len(w.problems) > 0:
+		return fmt.Errorf("%d of %d %s; %d refused", had+created, len(rows), verb, len(w.problems))
 	}
-	c.say("%d %s in %s, %d were there already.", made, verb, time.Since(began).Round(time.Second/10), had)
+	c.notef("%d %s in %s, %d existed already.", created, verb, c.now().Sub(began).Round(time.Second/10), had)
 	return nil
 }
 
-// digestsOf returns the digests that ApiKeys of a Namespace have.
+// digestsOf returns the digests of all ApiKeys of a Namespace.
 func digestsOf(ctx context.Context, k8s client.Client, namespace string) (map[apikey.Digest]bool, error) {
 	out := map[apikey.Digest]bool{}
-	err := each(ctx, k8s, func(o *v1alpha1.ApiKey) bool {
+	err := each(ctx, k8s, func(o *v1alpha1.ApiKey) {
 		for _, c := range kube.Credentials(o) {
 			out[c.Digest] = true
 		}
-		return true
 	}, client.InNamespace(namespace))
 	return out, err
 }
 
-// importWork makes ApiKeys.
-type importWork struct {
-	k8s        client.Client
-	namespace  string
-	dryRun     bool
-	done, made atomic.Int64
+// importer creates ApiKeys.
+type importer struct {
+	k8s           client.Client
+	namespace     string
+	dryRun        bool
+	done, created atomic.Int64
 
 	mu       sync.Mutex
 	problems []error
 }
 
-// one makes one. The error is one that would meet every other too.
-func (w *importWork) one(ctx context.Context, r row) error {
+// createAll creates ApiKeys until all are done, or an error would occur for every other one too.
+func (w *importer) createAll(ctx context.Context, rows []row, concurrency int) error {
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(concurrency)
+	for _, r := range rows {
+		if working.Err() != nil {
+			break
+		}
+		group.Go(func() error { return w.create(working, r) })
+	}
+	return group.Wait() //nolint:wrapcheck // names the line
+}
+
+// create creates one ApiKey. A refusal of this one ApiKey is recorded; the error is any other.
+func (w *importer) create(ctx context.Context, r row) error {
 	o := r.manifest(w.namespace)
 	var options []client.CreateOption
 	if w.dryRun {
@@ -198,13 +199,13 @@ func (w *importWork) one(ctx context.Context, r row) error {
 	}
 	err := w.k8s.Create(ctx, o, options...)
 	if apierrors.IsAlreadyExists(err) {
-		err = w.same(ctx, r, o)
+		err = w.compare(ctx, r, o)
 	}
 	switch {
 	case err == nil:
-		w.made.Add(1)
+		w.created.Add(1)
 	case ctx.Err() != nil:
-		return nil //nolint:nilerr // interrupted, or another has met a wall
+		return nil //nolint:nilerr // interrupted, or another one has failed
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsAlreadyExists(err):
 		w.mu.Lock()
 		w.problems = append(w.problems, fmt.Errorf("line %d: %w", r.line, err))
@@ -216,67 +217,29 @@ func (w *importWork) one(ctx context.Context, r row) error {
 	return nil
 }
 
-// same returns nil when the ApiKey of that name has the row's digest: an answer was lost, or somebody imports beside us.
-func (w *importWork) same(ctx context.Context, r row, o *v1alpha1.ApiKey) error {
-	was, err := get(ctx, w.k8s, w.namespace, o.Name)
+// compare returns nil when the existing ApiKey of that name has the digest of the row: a response was lost, or another
+// import of the same token runs at the same time.
+func (w *importer) compare(ctx context.Context, r row, o *v1alpha1.ApiKey) error {
+	existing, err := get(ctx, w.k8s, w.namespace, o.Name)
 	if err != nil {
 		return err
 	}
-	for _, c := range kube.Credentials(was) {
+	for _, c := range kube.Credentials(existing) {
 		if c.Digest == r.digest {
 			return nil
 		}
 	}
-	return apierrors.NewAlreadyExists(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), o.Name+" (with another token: give this line another name)")
+	return apierrors.NewAlreadyExists(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(),
+		o.Name+" (with another token: give this line another name)")
 }
 
-// complain prints problems, but not thousands of them.
-func (c *cli) complain(problems []error) {
+// printProblems prints the first problems.
+func (c *cli) printProblems(problems []error) {
 	for i, p := range problems {
-		if i == maxTold {
-			c.say("… and %d more", len(problems)-maxTold)
+		if i == maxReported {
+			c.notef("… and %d more", len(problems)-maxReported)
 			return
 		}
-		c.say("%v", p)
-	}
-}
-
-// progress shows how far it is: a bar at a terminal, else a line now and then.
-func (c *cli) progress(all int, done *atomic.Int64) (stop func()) {
-	f, ok := c.ErrOut.(*os.File)
-	bar := progressbar.NewOptions(all, progressbar.OptionSetWriter(c.ErrOut), progressbar.OptionSetDescription("importing"), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionSetItsString("keys"), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond))
-	terminal := ok && term.IsTerminal(int(f.Fd()))
-	ended, ending := make(chan struct{}), make(chan struct{})
-	show := func() {
-		if terminal {
-			_ = bar.Set64(done.Load())
-		}
-	}
-	go func() {
-		defer close(ended)
-		tick, tell := time.NewTicker(100*time.Millisecond), time.NewTicker(tellEvery)
-		defer tick.Stop()
-		defer tell.Stop()
-		for {
-			select {
-			case <-ending:
-				return
-			case <-tick.C:
-				show()
-			case <-tell.C:
-				if !terminal {
-					c.say("%d of %d", done.Load(), all)
-				}
-			}
-		}
-	}()
-	return func() {
-		close(ending)
-		<-ended
-		show()
-		if terminal {
-			_, _ = fmt.Fprintln(c.ErrOut)
-		}
+		c.notef("%v", p)
 	}
 }

@@ -6,42 +6,51 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 )
 
+const formatTable = "table"
+
+var formats = []string{formatTable, "json", "yaml", "name"}
+
 // output is the flag -o.
 type output struct {
-	format     string
-	allSpaces  bool // the table has a column for the Namespace
-	structured *genericclioptions.PrintFlags
+	format        string
+	allNamespaces bool // the table has a column for the Namespace
+	structured    *genericclioptions.PrintFlags
 }
 
 func (o *output) add(cmd *cobra.Command) {
 	o.structured = genericclioptions.NewPrintFlags("")
-	cmd.Flags().StringVarP(&o.format, "output", "o", "table", "table, json, yaml or name")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml", "name"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVarP(&o.format, "output", "o", formatTable, "table, json, yaml or name")
+	completeValues(cmd, "output", formats)
 }
 
-// check refuses a format before anything is done.
+// check refuses an unknown format before anything is changed.
 func (o *output) check() error {
-	if !slices.Contains([]string{"table", "json", "yaml", "name"}, o.format) {
+	if !slices.Contains(formats, o.format) {
 		return exit{exitUsage, fmt.Errorf("-o %s: want table, json, yaml or name", o.format)}
 	}
 	return nil
 }
 
-// show prints ApiKeys: one as itself, many as a list.
+// completeValues completes a flag with fixed values.
+func completeValues(cmd *cobra.Command, flag string, values []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// show prints one ApiKey as an object, or ApiKeys as a list.
 func (c *cli) show(o *output, list bool, keys ...v1alpha1.ApiKey) error {
-	if o.format == "table" {
+	if o.format == formatTable {
 		return c.table(o, keys)
 	}
 	for i := range keys {
@@ -66,39 +75,46 @@ func (c *cli) show(o *output, list bool, keys ...v1alpha1.ApiKey) error {
 	return nil
 }
 
+// table prints the columns that `kubectl get apikeys` has too, and those that say who uses a key.
 func (c *cli) table(o *output, keys []v1alpha1.ApiKey) error {
-	table := &metav1.Table{}
-	for _, name := range []string{"Name", "State", "Ready", "Role", "Owner", "Next rotation", "Last used", "Expires", "Age"} {
-		table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{Name: name, Type: "string"})
+	if len(keys) == 0 {
+		c.notef("No ApiKeys found.")
+		return nil
 	}
-	now := time.Now()
+	table := &metav1.Table{}
+	for _, name := range []string{"Name", "State", "Ready", "Accepted", "Reason", "Role", "Owner", "Next rotation",
+		"Last used", "Expires", "Age"} {
+		table.ColumnDefinitions = append(table.ColumnDefinitions,
+			metav1.TableColumnDefinition{Name: name, Type: "string"})
+	}
+	now := c.now()
 	for i := range keys {
 		k := &keys[i]
+		ready, reason := conditionOf(k, v1alpha1.ConditionReady)
+		accepted, _ := conditionOf(k, v1alpha1.ConditionAccepted)
 		table.Rows = append(table.Rows, metav1.TableRow{
-			Cells: []any{k.Name, string(cmp.Or(k.Spec.State, v1alpha1.KeyActive)), readiness(k), string(cmp.Or(k.Spec.Role, v1alpha1.RoleMember)), ownerOf(k),
-				until(k.Status.NextRotationTime, now), ago(k.Status.LastUsedTime, now), until(k.Spec.ExpiresAt, now), ago(&k.CreationTimestamp, now)},
+			Cells: []any{k.Name, string(stateOf(k)), ready, accepted, reason, string(roleOf(k)), ownerOf(k),
+				relative(k.Status.NextRotationTime, now), age(k.Status.LastUsedTime, now),
+				relative(k.Spec.ExpiresAt, now), age(&k.CreationTimestamp, now)},
 			Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{ObjectMeta: k.ObjectMeta}},
 		})
 	}
-	if len(keys) == 0 {
-		c.say("No ApiKeys found.")
-		return nil
-	}
-	return printers.NewTablePrinter(printers.PrintOptions{WithNamespace: o.allSpaces}).PrintObj(table, c.Out) //nolint:wrapcheck // of our own output
+	printer := printers.NewTablePrinter(printers.PrintOptions{WithNamespace: o.allNamespaces})
+	return printer.PrintObj(table, c.Out) //nolint:wrapcheck // of our own output
 }
 
-// readiness is the status of condition Ready, with the reason when there is something to say.
-func readiness(k *v1alpha1.ApiKey) string {
-	for _, c := range k.Status.Conditions {
-		if c.Type == "Ready" {
-			if c.Status == metav1.ConditionTrue {
-				return "True"
-			}
-			return string(c.Status) + " (" + c.Reason + ")"
-		}
+// conditionOf returns the status and the reason of a condition.
+func conditionOf(k *v1alpha1.ApiKey, kind string) (status, reason string) {
+	c := meta.FindStatusCondition(k.Status.Conditions, kind)
+	if c == nil {
+		return "-", "-"
 	}
-	return "-"
+	return string(c.Status), c.Reason
 }
+
+func stateOf(k *v1alpha1.ApiKey) v1alpha1.KeyState { return cmp.Or(k.Spec.State, v1alpha1.KeyActive) }
+
+func roleOf(k *v1alpha1.ApiKey) v1alpha1.Role { return cmp.Or(k.Spec.Role, v1alpha1.RoleMember) }
 
 func ownerOf(k *v1alpha1.ApiKey) string {
 	if k.Spec.Owner == nil {
@@ -107,21 +123,14 @@ func ownerOf(k *v1alpha1.ApiKey) string {
 	return k.Spec.Owner.Username
 }
 
-// ago is an instant that has passed, as kubectl writes it.
-func ago(t *metav1.Time, now time.Time) string {
-	if t.IsZero() {
-		return "-"
+// joined lists values, or returns none when there are none.
+func joined[T ~string](values []T, none string) string {
+	if len(values) == 0 {
+		return none
 	}
-	return duration.HumanDuration(now.Sub(t.Time))
-}
-
-// until is an instant to come.
-func until(t *metav1.Time, now time.Time) string {
-	switch {
-	case t.IsZero():
-		return "-"
-	case t.After(now):
-		return "in " + duration.HumanDuration(t.Sub(now))
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		out = append(out, string(v))
 	}
-	return duration.HumanDuration(now.Sub(t.Time)) + " ago"
+	return strings.Join(out, ", ")
 }

@@ -30,30 +30,24 @@ type row struct {
 	expires                       *metav1.Time
 }
 
-// shape says what the lines of the input are.
-type shape struct {
-	digests, tokens bool
-	role, lead      string
+// inputFormat says what the lines of the input are, and completes what they omit.
+type inputFormat struct {
+	digests, tokens  bool
+	role, namePrefix string
 }
 
 const (
-	nameDigits = 20 // of a digest: 80 bits, so that no two of a million are of one name
+	nameDigits = 20 // of a digest: 80 bits, so that names are unique among millions
 	hintDigits = 4
-	minToken   = 20 // characters of a token: fewer are no 128 random bits, and four are shown
+	minToken   = 20 // characters: fewer have less than 128 random bits, and four of them are shown
 )
 
-var roles = []string{"viewer", "member", "admin"}
+var csvColumns = []string{"token", "sha256", "name", "description", "role", "scopes", "owner", "ownerID", "expiresAt",
+	"hint"}
 
-var errRole = errors.New("a role is viewer, member or admin")
-
-var columns = []string{"token", "sha256", "name", "description", "role", "scopes", "owner", "ownerID", "expiresAt", "hint"}
-
-// read reads all rows, and counts the lines that repeat an earlier one. A problem says which line is wrong, and never
-// what is in it: it may be a token.
-func (s shape) read(in io.Reader, format apikey.Format) (rows []row, repeats int, problems []error) {
-	if s.digests && s.tokens {
-		return nil, 0, []error{errors.New("give --digests or --tokens, not both")}
-	}
+// read reads all rows, and counts the lines that repeat an earlier one. A problem names the line and never quotes it:
+// it may be a token.
+func (s inputFormat) read(in io.Reader, format apikey.Format) (rows []row, repeats int, problems []error) {
 	lines := s.csv
 	if s.digests || s.tokens {
 		lines = s.plain
@@ -67,7 +61,7 @@ func (s shape) read(in io.Reader, format apikey.Format) (rows []row, repeats int
 		case seen[r.digest]:
 			repeats++
 		case names[r.name] > 0:
-			problems = append(problems, fmt.Errorf("line %d: its name is that of line %d", line, names[r.name]))
+			problems = append(problems, fmt.Errorf("line %d: line %d has the same name", line, names[r.name]))
 		default:
 			seen[r.digest], names[r.name] = true, line
 			rows = append(rows, r)
@@ -79,8 +73,8 @@ func (s shape) read(in io.Reader, format apikey.Format) (rows []row, repeats int
 	return rows, repeats, problems
 }
 
-// plain yields lines of one value. Empty ones and those that start with # are skipped.
-func (s shape) plain(in io.Reader, yield func(int, map[string]string)) error {
+// plain yields lines of one value. Empty lines and those that start with # are skipped.
+func (s inputFormat) plain(in io.Reader, yield func(int, map[string]string)) error {
 	column := "token"
 	if s.digests {
 		column = "sha256"
@@ -95,30 +89,33 @@ func (s shape) plain(in io.Reader, yield func(int, map[string]string)) error {
 		}
 	}
 	if errors.Is(scanner.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("line %d: longer than a token can be, which is %d bytes", line+1, apikey.MaxTokenBytes)
+		return fmt.Errorf("line %d: longer than %d bytes, the maximum of a token", line+1, apikey.MaxTokenBytes)
 	}
 	return scanner.Err() //nolint:wrapcheck // of standard input
 }
 
+var errNoFormat = errors.New("line 1: no column is named token or sha256; if the input is not CSV, " +
+	"give --digests or --tokens")
+
 // csv yields the rows of a table whose first line names its columns (RFC 4180).
-func (s shape) csv(in io.Reader, yield func(int, map[string]string)) error {
+func (s inputFormat) csv(in io.Reader, yield func(int, map[string]string)) error {
 	reader := csv.NewReader(in)
 	head, err := reader.Read()
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	if err != nil || !slices.Contains(head, "token") && !slices.Contains(head, "sha256") {
-		return errors.New("say what the lines are: --digests, --tokens, or CSV whose first line names a column token or sha256")
+		return errNoFormat
 	}
 	for _, name := range head {
-		if !slices.Contains(columns, name) {
-			return fmt.Errorf("line 1: no column is named %q; there are %s", name, strings.Join(columns, ", "))
+		if !slices.Contains(csvColumns, name) {
+			return fmt.Errorf("line 1: unknown column %q; want %s", name, strings.Join(csvColumns, ", "))
 		}
 	}
 	for {
 		fields, err := reader.Read()
 		if err != nil {
-			return ended(err)
+			return csvError(err)
 		}
 		line, _ := reader.FieldPos(0)
 		values := map[string]string{}
@@ -129,29 +126,30 @@ func (s shape) csv(in io.Reader, yield func(int, map[string]string)) error {
 	}
 }
 
-// ended returns why a table ended, if not at its end.
-func ended(err error) error {
+// csvError returns why the input cannot be read further, and nil at its end.
+func csvError(err error) error {
 	var wrong *csv.ParseError
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil
-	case errors.As(err, &wrong): // whose own text may show the line
+	case errors.As(err, &wrong): // its own text may quote the line
 		return fmt.Errorf("line %d: %w", wrong.Line, wrong.Err)
 	}
 	return err
 }
 
-func (s shape) row(line int, f map[string]string, format apikey.Format) (row, error) {
-	r := row{line: line, name: f["name"], hint: f["hint"], description: f["description"], role: f["role"], scopes: strings.Fields(f["scopes"])}
+func (s inputFormat) row(line int, f map[string]string, format apikey.Format) (row, error) {
+	r := row{line: line, name: f["name"], description: f["description"], role: f["role"],
+		scopes: strings.Fields(f["scopes"])}
 	var err error
-	if r.digest, r.hint, err = digestIn(f, format); err != nil {
+	if r.digest, r.hint, err = digestAndHint(f, format); err != nil {
 		return row{}, err
 	}
 	if r.name == "" {
-		r.name = s.lead + r.digest.String()[:nameDigits]
+		r.name = s.namePrefix + r.digest.String()[:nameDigits]
 	}
 	if len(validation.IsDNS1123Subdomain(r.name)) > 0 {
-		return row{}, errors.New("its name is not one of lower-case letters, digits, dashes and dots")
+		return row{}, errors.New("name: want lower-case letters, digits, dashes and dots")
 	}
 	if r.role == "" {
 		r.role = s.role
@@ -160,7 +158,7 @@ func (s shape) row(line int, f map[string]string, format apikey.Format) (row, er
 		return row{}, errRole
 	}
 	if (f["owner"] == "") != (f["ownerID"] == "") {
-		return row{}, errors.New("give owner and ownerID, or neither")
+		return row{}, errors.New("owner and ownerID belong together: give both or neither")
 	}
 	if f["owner"] != "" {
 		r.owner = &v1alpha1.Owner{ID: f["ownerID"], Username: f["owner"]}
@@ -168,15 +166,15 @@ func (s shape) row(line int, f map[string]string, format apikey.Format) (row, er
 	if f["expiresAt"] != "" {
 		at, err := time.Parse(time.RFC3339, f["expiresAt"])
 		if err != nil {
-			return row{}, errors.New("expiresAt: want an instant like 2027-01-01T00:00:00Z")
+			return row{}, errors.New("expiresAt: want a time like 2027-01-01T00:00:00Z")
 		}
 		r.expires = &metav1.Time{Time: at}
 	}
 	return r, nil
 }
 
-// digestIn returns the digest of a line, and a hint to recognise the token by.
-func digestIn(f map[string]string, format apikey.Format) (apikey.Digest, string, error) {
+// digestAndHint returns the digest of a line, and a hint that helps people to recognise the token.
+func digestAndHint(f map[string]string, format apikey.Format) (apikey.Digest, string, error) {
 	hint := f["hint"]
 	if f["sha256"] != "" {
 		d, err := apikey.ParseDigest(f["sha256"])
@@ -189,13 +187,16 @@ func digestIn(f map[string]string, format apikey.Format) (apikey.Digest, string,
 	d, ok := format.Digest(token)
 	switch {
 	case token == "":
-		return d, "", errors.New("there is neither token nor sha256")
+		return d, "", errors.New("token and sha256 are both empty: give one of them")
 	case len(token) < minToken:
-		return d, "", fmt.Errorf("it is shorter than %d characters: only random tokens are safe to import, a password is not", minToken)
+		return d, "", fmt.Errorf("the token is shorter than %d characters: import only random tokens, "+
+			"not passwords", minToken)
 	case strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }):
-		return d, "", errors.New("it has a space, or a character that no Authorization header can carry; give the token alone, without Bearer")
+		return d, "", errors.New("the token has a space, or a character that an Authorization header cannot have; " +
+			"give the token alone, without Bearer")
 	case !ok:
-		return d, "", errors.New("it starts like a token of this installation but is not whole, or is longer than 8 KiB")
+		return d, "", fmt.Errorf("the token starts like a token of this installation but is incomplete, "+
+			"or is longer than %d bytes", apikey.MaxTokenBytes)
 	}
 	if hint == "" {
 		hint = "…" + token[len(token)-hintDigits:]
@@ -206,8 +207,8 @@ func digestIn(f map[string]string, format apikey.Format) (apikey.Digest, string,
 // manifest returns the ApiKey of a row.
 func (r row) manifest(namespace string) *v1alpha1.ApiKey {
 	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: r.name}}
-	o.Spec = v1alpha1.ApiKeySpec{State: v1alpha1.KeyActive, Description: r.description, Role: v1alpha1.Role(r.role), Owner: r.owner, ExpiresAt: r.expires,
-		Digests: []v1alpha1.Digest{{SHA256: r.digest.String(), Hint: r.hint}}}
+	o.Spec = v1alpha1.ApiKeySpec{State: v1alpha1.KeyActive, Description: r.description, Role: v1alpha1.Role(r.role),
+		Owner: r.owner, ExpiresAt: r.expires, Digests: []v1alpha1.Digest{{SHA256: r.digest.String(), Hint: r.hint}}}
 	for _, scope := range r.scopes {
 		o.Spec.Scopes = append(o.Spec.Scopes, v1alpha1.Scope(scope))
 	}

@@ -61,7 +61,7 @@ func done(ctx SpecContext, stdin string, args ...string) said {
 var _ = Describe("kubectl apikey", func() {
 	It("leads a delivered key through its life", func(ctx SpecContext) {
 		a := done(ctx, "", "create", "plug", "--every=720h", "--scope=projects:read", "--description=of a test", "--wait")
-		Expect(a.out).To(MatchRegexp(`(?m)^plug +Active +True +member`))
+		Expect(a.out).To(MatchRegexp(`(?m)^plug +Active +True +True +Issued +member`))
 		held := token(ctx, "acme-dev", "plug", "token")
 		Expect(done(ctx, held, "verify").out).To(ContainSubstring("accepted: apikey:acme-dev:plug, role member, tenant acme, key acme-dev/plug"))
 		Expect(done(ctx, held, "verify", "--server-url", op.URL, "--server-ca", op.CAFile).out).To(ContainSubstring(`"username":"apikey:acme-dev:plug"`))
@@ -75,8 +75,8 @@ var _ = Describe("kubectl apikey", func() {
 		done(ctx, "", "suspend", "plug", "--reason=on holiday", "--wait")
 		a = plugin(ctx, held, "explain")
 		Expect(a.code).To(Equal(3))
-		Expect(a.out).To(And(ContainSubstring("✗ the ApiKey acme-dev/plug is suspended: on holiday"), ContainSubstring("kubectl apikey resume plug -n acme-dev")))
-		Expect(plugin(ctx, "", "rotate", "plug", "--wait").err).To(ContainSubstring("rotates when it is resumed: resume it first, or leave out --wait"))
+		Expect(a.out).To(And(ContainSubstring("✗ ApiKey acme-dev/plug is suspended: on holiday"), ContainSubstring("kubectl apikey resume plug -n acme-dev")))
+		Expect(plugin(ctx, "", "rotate", "plug", "--wait").err).To(ContainSubstring("rotates when it is resumed: resume it first, or omit --wait"))
 		done(ctx, "", "resume", "plug", "--wait")
 
 		a = plugin(ctx, "", "revoke", "no-such", "plug", "--wait") // a typo in one keeps no other alive
@@ -84,7 +84,7 @@ var _ = Describe("kubectl apikey", func() {
 		Expect(a.err).To(And(ContainSubstring("there is no ApiKey no-such in Namespace acme-dev"), ContainSubstring("acme-dev/plug revoked")))
 		Expect(kubectl(ctx, "get", "secret", "-n", "acme-dev", "-o", "name")).NotTo(ContainSubstring("secret/plug\n"))
 		Expect(plugin(ctx, held, "verify").code).To(Equal(3))
-		Expect(plugin(ctx, "", "rotate", "plug").err).To(ContainSubstring("plug is revoked, for ever: make another key"))
+		Expect(plugin(ctx, "", "rotate", "plug").err).To(ContainSubstring("plug is revoked permanently: create another key"))
 	})
 
 	It("makes a token here that is shown once, and replaces it", func(ctx SpecContext) {
@@ -95,7 +95,7 @@ var _ = Describe("kubectl apikey", func() {
 		Expect(done(ctx, first, "verify", "-o", "json").out).To(MatchJSON(fmt.Sprintf(
 			`{"accepted":true,"key":"acme-dev/shown","id":"77","username":"a@example.com","role":"member","tenant":"acme","expires":%q}`,
 			kubectl(ctx, "get", "apikey", "shown", "-n", "acme-dev", "-o", "jsonpath={.spec.expiresAt}"))))
-		Expect(plugin(ctx, "", "rotate", "shown").err).To(ContainSubstring("rotate it with --show-once"))
+		Expect(plugin(ctx, "", "rotate", "shown").err).To(ContainSubstring("use --show-once"))
 		second := strings.TrimSpace(done(ctx, "", "rotate", "apikey.auth.kaana.com/shown", "--show-once", "--overlap=1h").out)
 		for _, token := range []string{first, second} {
 			Eventually(func() int { return status(token) }).Should(Equal(200))
@@ -111,9 +111,9 @@ var _ = Describe("kubectl apikey", func() {
 			args  []string
 			want  string
 		}{
-			{held[:30], nil, "✗ it starts like a token of this installation, but is not whole"},
-			{"a-token-of-somebody-else", nil, "✗ no ApiKey in the cluster has its SHA-256"},
-			{held, nil, "✗ it may be used from 10.0.0.0/8 only"},
+			{held[:30], nil, "✗ it starts like a token of this installation, but its length, a character or its checksum is wrong"},
+			{"a-token-of-somebody-else", nil, "✗ no ApiKey in the cluster has its digest (SHA-256)"},
+			{held, nil, "✗ it is accepted from 10.0.0.0/8 only"},
 			{held, []string{"--from=10.1.2.3", "--role=admin"}, "✗ its role is viewer, which is less than admin"},
 			{jwt(ctx, "admin"), nil, "It is a JWT, not an API key"},
 		} {
@@ -148,7 +148,7 @@ var _ = Describe("kubectl apikey", func() {
 		defer op.Controller.Pause()()
 		a = plugin(ctx, "", "create", "late", "--wait", "--timeout=1s")
 		Expect(a.code).To(Equal(4))
-		Expect(a.err).To(ContainSubstring("waited 1s for late: the controller has not looked at it yet; is it running?"))
+		Expect(a.err).To(ContainSubstring("waited 1s for late: the controller has not acted on it yet; check that it is running"))
 	})
 
 	It("completes names and flags in a shell", func(ctx SpecContext) {
@@ -168,7 +168,7 @@ var _ = Describe("kubectl apikey", func() {
 		}
 		count := func() int { return len(strings.Fields(kubectl(ctx, "get", "apikeys", "-n", "legacy", "-o", "name"))) }
 
-		Expect(done(ctx, tokens.String(), "import", "--tokens", "-n", "legacy", "--dry-run=client").err).To(ContainSubstring("1000 ApiKeys would be made"))
+		Expect(done(ctx, tokens.String(), "import", "--tokens", "-n", "legacy", "--dry-run=client").err).To(ContainSubstring("1000 ApiKeys would be created"))
 		Expect(done(ctx, tokens.String(), "import", "--tokens", "-n", "legacy", "--dry-run=server").err).To(ContainSubstring("1000 would be imported"))
 		Expect(count()).To(Equal(0))
 
@@ -178,14 +178,14 @@ var _ = Describe("kubectl apikey", func() {
 		Eventually(count).Should(BeNumerically(">", 20))
 		session.Signal(syscall.SIGINT)
 		Eventually(session, "10s").Should(gexec.Exit(130))
-		Expect(session.Err).To(gbytes.Say("interrupted: [0-9]+ of 1000 imported; run the same command again to go on"))
+		Expect(session.Err).To(gbytes.Say("interrupted: [0-9]+ of 1000 imported; run the same command again to continue"))
 		before := count()
 		Expect(before).To(BeNumerically("<", many))
 
 		By("going on, now with digests: it is the same")
 		a := done(ctx, digests.String(), "import", "--digests", "-n", "legacy")
 		var there, left int // what was under way at the interruption may have come through since
-		_, err = fmt.Sscanf(a.err, "%d of 1000 are there already, %d to go.", &there, &left)
+		_, err = fmt.Sscanf(a.err, "%d of 1000 exist already, %d remain.", &there, &left)
 		Expect(err).NotTo(HaveOccurred(), a.err)
 		Expect(there).To(BeNumerically(">=", before))
 		Expect(there + left).To(Equal(many))
@@ -200,12 +200,12 @@ var _ = Describe("kubectl apikey", func() {
 		By("saying what is wrong with a line, and importing nothing")
 		a = plugin(ctx, "token,name\n"+old(1)+",Bad Name\n", "import", "-n", "legacy")
 		Expect(a.code).To(Equal(2))
-		Expect(a.err).To(And(ContainSubstring("line 2: its name is not one of"), Not(ContainSubstring(old(1)))))
+		Expect(a.err).To(And(ContainSubstring("line 2: name: want lower-case letters"), Not(ContainSubstring(old(1)))))
 
 		By("refusing what its author was not granted, line by line")
 		kubectl(ctx, "create", "rolebinding", "-n", "acme-dev", "importer", "--clusterrole=edit", "--user=importer")
 		a = plugin(ctx, "token,name,role\n"+old(5001)+",mine,member\n"+old(5002)+",too-much,admin\n", "import", "-n", "acme-dev", "--as=importer")
 		Expect(a.code).To(Equal(1))
-		Expect(a.err).To(And(ContainSubstring("line 3: "), ContainSubstring("may not mint a key of role admin"), ContainSubstring("1 of 2 imported; 1 were refused")))
+		Expect(a.err).To(And(ContainSubstring("line 3: "), ContainSubstring("may not mint a key of role admin"), ContainSubstring("1 of 2 imported; 1 refused")))
 	}, NodeTimeout(3*time.Minute))
 })

@@ -93,12 +93,6 @@ func (v *Verifier) Ages() map[string]time.Duration {
 	return out
 }
 
-// Looks implements authn.Tokens: three segments, the first a JSON object in base64url. API keys of
-// that shape cannot be imported.
-func (*Verifier) Looks(presented string) bool {
-	return strings.HasPrefix(presented, "ey") && strings.Count(presented, ".") == 2
-}
-
 // Verify implements authn.Tokens: it returns who the token is of, or why it is refused. The error is
 // authn.ErrUndecided: the issuer's keys are not known.
 func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
