@@ -42,6 +42,9 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		if !validName(text) {
 			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, and no name of the system", f.name, maxName)
 		}
+		if f.name == "tenant" && strings.Contains(text, "/") { // the form of a Namespace that is its own tenant
+			return authn.Principal{}, errors.New("tenant: must not contain a slash")
+		}
 		*f.to = text
 	}
 	if p.Role = authn.ParseRole(role); p.Role == authn.NoRole {

@@ -5,19 +5,15 @@ package jwt
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/MicahParks/jwkset"
 )
 
 const (
@@ -27,7 +23,6 @@ const (
 	unknownEvery = time.Minute // between two fetches that unknown key ids ask for
 	fetchTimeout = 5 * time.Second
 	maxAnswer    = 1 << 20
-	minRSABits   = 2048
 )
 
 // keys are an issuer's public keys, kept up to date in the background.
@@ -37,11 +32,13 @@ type keys struct {
 	now    func() time.Time
 
 	mu         sync.RWMutex
-	byID       map[string]jwkset.JWK
-	generation uint64    // of the set; a verdict on a token holds for one
-	fetched    time.Time // zero: never yet
-	asked      time.Time // when an unknown key id last asked for a fetch
-	failed     error     // of the last fetch
+	byID       keySet
+	log        *slog.Logger      // nil until run
+	skipped    map[string]string // keys of the set that are not used, and why; each is logged once
+	generation uint64            // of the set; a verdict on a token holds for one
+	fetched    time.Time         // zero: never yet
+	asked      time.Time         // when an unknown key id last asked for a fetch
+	failed     error             // of the last fetch
 
 	fetching sync.Mutex
 }
@@ -52,6 +49,9 @@ func newKeys(issuer *Issuer, client *http.Client, now func() time.Time) *keys {
 
 // run keeps the keys up to date until ctx is done: often until they are there, then now and then.
 func (k *keys) run(ctx context.Context, log *slog.Logger) {
+	k.mu.Lock()
+	k.log = log
+	k.mu.Unlock()
 	pause := firstRetry
 	for {
 		next := refreshEvery
@@ -70,13 +70,13 @@ func (k *keys) run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// find returns the key of that id, fetching the set again when it is not in it: keys are rolled over.
-// The error means that it cannot be told now.
-func (k *keys) find(id string) (key jwkset.JWK, generation uint64, ok bool, err error) {
-	if key, generation, ok = k.known(id); ok {
-		return key, generation, true, nil
+// find returns the keys that may have signed a token with that header, fetching the set again when there is none: keys
+// are rolled over. The error means that the server cannot decide yet.
+func (k *keys) find(h header) (found []crypto.PublicKey, generation uint64, err error) {
+	if found, generation = k.known(h); len(found) > 0 {
+		return found, generation, nil
 	}
-	if since, may := k.ask(id); may {
+	if since, may := k.ask(h.keyID); may {
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 		defer cancel()
 		_ = k.fetch(ctx, since) // remembered
@@ -84,15 +84,15 @@ func (k *keys) find(id string) (key jwkset.JWK, generation uint64, ok bool, err 
 		k.fetching.Lock()   // who asked a moment ago may be about to know
 		k.fetching.Unlock() //nolint:staticcheck // waiting is all that is wanted
 	}
-	if key, generation, ok = k.known(id); ok {
-		return key, generation, true, nil
+	if found, generation = k.known(h); len(found) > 0 {
+		return found, generation, nil
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if k.failed != nil || k.fetched.IsZero() {
-		return jwkset.JWK{}, 0, false, errors.Join(fmt.Errorf("the keys of %s are not known", k.issuer.URL), k.failed)
+		return nil, 0, errors.Join(fmt.Errorf("the keys of %s are not known", k.issuer.URL), k.failed)
 	}
-	return jwkset.JWK{}, 0, false, nil
+	return nil, 0, nil
 }
 
 // ask reports whether an unknown key id may ask for a fetch, and when the set was last fetched.
@@ -110,17 +110,11 @@ func (k *keys) ask(id string) (time.Time, bool) {
 	return k.fetched, may
 }
 
-// known looks the key up in the set as it is. Without an id it is the only key of a set of one.
-func (k *keys) known(id string) (jwkset.JWK, uint64, bool) {
+// known returns the keys of the set as it is that may have signed a token with that header.
+func (k *keys) known(h header) ([]crypto.PublicKey, uint64) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if id == "" && len(k.byID) == 1 {
-		for _, key := range k.byID {
-			return key, k.generation, true
-		}
-	}
-	key, ok := k.byID[id]
-	return key, k.generation, ok && id != ""
+	return k.byID.candidates(h), k.generation
 }
 
 // current returns the generation of the set.
@@ -150,7 +144,7 @@ func (k *keys) fetch(ctx context.Context, since time.Time) error {
 	if fresher {
 		return nil
 	}
-	set, err := k.download(ctx)
+	set, skipped, err := k.download(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.failed = err
@@ -158,76 +152,54 @@ func (k *keys) fetch(ctx context.Context, since time.Time) error {
 		return err
 	}
 	k.fetched = k.now()
-	if !sameSet(k.byID, set) {
+	if !k.byID.equal(set) {
 		k.byID = set
 		k.generation++
 	}
+	k.report(ctx, skipped)
 	return nil
-}
-
-func sameSet(a, b map[string]jwkset.JWK) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for id, key := range a {
-		mine, ok := key.Key().(interface {
-			Equal(other crypto.PublicKey) bool
-		})
-		if other, there := b[id]; !ok || !there || !mine.Equal(other.Key()) {
-			return false
-		}
-	}
-	return true
 }
 
 // download discovers where the issuer publishes its keys (OpenID Connect Discovery 1.0) and reads
 // them.
-func (k *keys) download(ctx context.Context) (map[string]jwkset.JWK, error) {
+func (k *keys) download(ctx context.Context) (set keySet, skipped map[string]string, err error) {
 	var metadata struct {
 		Issuer  string `json:"issuer"`
 		JWKSURI string `json:"jwks_uri"`
 	}
 	if err := k.get(ctx, k.issuer.DiscoveryURL, &metadata); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if metadata.Issuer != k.issuer.URL {
-		return nil, fmt.Errorf("%s is of issuer %q, not %q", k.issuer.DiscoveryURL, metadata.Issuer, k.issuer.URL)
+		return nil, nil, fmt.Errorf("%s is of issuer %q, not %q", k.issuer.DiscoveryURL, metadata.Issuer, k.issuer.URL)
 	}
-	if err := requireHTTPS(metadata.JWKSURI); err != nil {
-		return nil, fmt.Errorf("jwks_uri: %w", err)
+	address, _, _ := strings.Cut(metadata.JWKSURI, "?") // which may have a query
+	if err := requireHTTPS(address); err != nil {
+		return nil, nil, fmt.Errorf("jwks_uri: %w", err)
 	}
-	var set struct {
+	var published struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := k.get(ctx, metadata.JWKSURI, &set); err != nil {
-		return nil, err
+	if err := k.get(ctx, metadata.JWKSURI, &published); err != nil {
+		return nil, nil, err
 	}
-	out := map[string]jwkset.JWK{}
-	for _, raw := range set.Keys {
-		key, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
-		if err != nil || !usable(key) {
-			continue // of a kind that we do not know; RFC 7517, section 5
-		}
-		out[key.Marshal().KID] = key
+	set, skipped = readKeys(published.Keys)
+	if len(set) == 0 {
+		return nil, nil, fmt.Errorf("%s holds no key to verify signatures with", metadata.JWKSURI)
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s holds no key to verify signatures with", metadata.JWKSURI)
-	}
-	return out, nil
+	return set, skipped, nil
 }
 
-// usable reports whether a key is one to verify signatures with, and strong enough.
-func usable(key jwkset.JWK) bool {
-	if use := key.Marshal().USE; use != "" && use != jwkset.UseSig {
-		return false
+// report logs each key of the set that is not used, once. The caller holds the lock.
+func (k *keys) report(ctx context.Context, skipped map[string]string) {
+	for key, reason := range skipped {
+		if k.skipped[key] != reason && k.log != nil {
+			k.log.WarnContext(ctx, "a key of an issuer is not used", "issuer", k.issuer.URL, "key", key, "reason", reason)
+		}
 	}
-	switch public := key.Key().(type) {
-	case *rsa.PublicKey:
-		return public.N.BitLen() >= minRSABits
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-		return true
+	if k.log != nil {
+		k.skipped = skipped
 	}
-	return false
 }
 
 func (k *keys) get(ctx context.Context, address string, into any) error {

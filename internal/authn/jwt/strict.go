@@ -46,9 +46,31 @@ func inspect(token string) (h header, issuer string, err error) {
 	if err != nil {
 		return header{}, "", err
 	}
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		if !isDate(claims[name]) {
+			return header{}, "", errMalformed
+		}
+	}
 	issuer, _ = claims["iss"].(string)
 	h, err = readHeader(head)
 	return h, issuer, err
+}
+
+// lastSecond is the end of the year 9998 in Unix seconds. A later date is an error, often milliseconds.
+const lastSecond = 253370764799
+
+// isDate reports whether a claim is absent, or a NumericDate (RFC 7519, section 2) between the years 1970 and 9998. The
+// library would convert any number, and a huge one becomes any date.
+func isDate(claim any) bool {
+	if claim == nil {
+		return true
+	}
+	number, ok := claim.(json.Number)
+	if !ok {
+		return false
+	}
+	seconds, err := number.Float64()
+	return err == nil && seconds >= 0 && seconds <= lastSecond
 }
 
 // decode reads a segment: base64url without padding, and nothing else. The library would skip line

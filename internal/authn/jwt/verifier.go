@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/MicahParks/jwkset"
 	golangjwt "github.com/golang-jwt/jwt/v5"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
@@ -118,12 +117,16 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	var undecided error
 	claims := golangjwt.MapClaims{}
 	_, err = found.parser.ParseWithClaims(token, claims, func(*golangjwt.Token) (any, error) {
-		key, at, ok, err := found.keys.find(h.keyID)
+		keys, at, err := found.keys.find(h)
 		generation, undecided = at, err
-		if !ok {
+		if len(keys) == 0 {
 			return nil, errKey
 		}
-		return h.keyFor(key)
+		set := golangjwt.VerificationKeySet{}
+		for _, key := range keys {
+			set.Keys = append(set.Keys, key)
+		}
+		return set, nil
 	})
 	switch {
 	case undecided != nil:
@@ -139,14 +142,6 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	p.Issued = when(claims.GetIssuedAt())
 	v.remember(digest, verified{principal: p, issuer: found, generation: generation})
 	return p, authn.Denial{}, nil
-}
-
-// keyFor returns the public key, unless it is for another algorithm.
-func (h header) keyFor(key jwkset.JWK) (any, error) {
-	if alg := key.Marshal().ALG; alg != "" && alg.String() != h.algorithm {
-		return nil, errKey
-	}
-	return key.Key(), nil
 }
 
 var errKey = errors.New("no key of that id and algorithm")
