@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -209,4 +210,63 @@ func TestACompromisedServerWritesNothingButWhatRESTWrites(t *testing.T) {
 	} {
 		expect(t, "change "+c.name, change(t, server, c.from, c.to, c.metadata), c.refused)
 	}
+}
+
+func TestJoiningATenantTakesItsGrant(t *testing.T) {
+	for _, args := range [][]string{
+		{"create", "clusterrole", "namespaces", "--verb=create,update,patch,get", "--resource=namespaces"},
+		{"create", "clusterrolebinding", "namespaces", "--clusterrole=namespaces", "--user=platform"},
+	} {
+		if _, err := control.Kubectl(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	role := filepath.Join(t.TempDir(), "role.yaml")
+	if err := os.WriteFile(role, []byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: grant-globex}\n"+
+		"rules:\n- {apiGroups: [auth.kaana.com], resources: [apikeytenants], resourceNames: [globex], verbs: [grant]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"apply", "-f", role}, {"create", "clusterrolebinding", "grant-globex", "--clusterrole=grant-globex", "--user=platform"}} {
+		if _, err := control.Kubectl(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := rest.CopyConfig(control.Config)
+	cfg.Impersonate.UserName = "platform"
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	space := func(name, labels string) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte("{apiVersion: v1, kind: Namespace, metadata: {name: "+name+", labels: {"+labels+"}}}"), &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	create := func(name, labels string) error {
+		_, err := namespaces.Create(t.Context(), space(name, labels), metav1.CreateOptions{})
+		return err
+	}
+	update := func(name, labels string) error {
+		was, err := namespaces.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := space(name, labels)
+		is.SetResourceVersion(was.GetResourceVersion())
+		_, err = namespaces.Update(t.Context(), is, metav1.UpdateOptions{})
+		return err
+	}
+	const refused = "may not add a Namespace to tenant acme"
+	expect(t, "a Namespace of its own", create("plain", ""), "")
+	expect(t, "a Namespace with the name of a tenant", create("acme", ""), "")
+	expect(t, "in somebody else's tenant", create("wrong", "auth.kaana.com/tenant: acme"), refused)
+	expect(t, "in a granted one", create("right", "auth.kaana.com/tenant: globex"), "")
+	expect(t, "which changes otherwise", update("right", "auth.kaana.com/tenant: globex, team: a"), "")
+	expect(t, "into another tenant", update("right", "auth.kaana.com/tenant: acme"), refused)
+	expect(t, "out of it", update("right", ""), "")
+	expect(t, "a Namespace that was of none", update("plain", "auth.kaana.com/tenant: acme"), refused)
+	expect(t, "by another label", update("plain", "team: acme"), "")
 }

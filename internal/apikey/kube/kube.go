@@ -24,6 +24,16 @@ const (
 	maxRequest       = 256
 )
 
+// TenantOf returns the tenant of a Namespace: the value of its label, or, without one, a tenant of its own that is written
+// namespace/<name>. A tenant is never inferred from a name: no value of a label contains a slash, so nobody joins a tenant
+// by naming a Namespace like it.
+func TenantOf(namespace metav1.Object) string {
+	if tenant := namespace.GetLabels()[v1alpha1.TenantLabel]; tenant != "" {
+		return tenant
+	}
+	return "namespace/" + namespace.GetName()
+}
+
 // Key returns what decides whether the credentials of o are accepted.
 func Key(o *v1alpha1.ApiKey) apikey.Key {
 	k := apikey.Key{ExpiresAt: timeOf(o.Spec.ExpiresAt), Deleted: !o.DeletionTimestamp.IsZero()}
