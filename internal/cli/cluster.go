@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 const maxCompletions = 500
@@ -146,8 +147,5 @@ func tenantOf(ctx context.Context, k8s client.Reader, namespace string) (string,
 	if err := k8s.Get(ctx, client.ObjectKey{Name: namespace}, ns); err != nil {
 		return "", fmt.Errorf("get Namespace: %w", err)
 	}
-	if t := ns.Labels[v1alpha1.TenantLabel]; t != "" {
-		return t, nil
-	}
-	return namespace, nil
+	return kube.TenantOf(ns), nil
 }
