@@ -3,7 +3,6 @@
 package keyring
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -17,13 +16,14 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/keyring/slab"
 )
 
 // Ring is the index. Make one with New; its methods may be called concurrently.
 type Ring struct {
 	writing sync.Mutex // one writer of ApiKeys at a time, so that nothing moves between looking and writing
 	mu      sync.RWMutex
-	slab    *slab
+	slab    *slab.Slab
 	spaces  []space           // by number
 	numbers map[string]uint32 // of Namespaces
 	spare   []uint32          // numbers that no Namespace has
@@ -36,17 +36,10 @@ type Ring struct {
 	stale        atomic.Bool // longer than maxStaleness out of contact
 }
 
-// record is what is read of one ApiKey.
+// record is what the index keeps of one ApiKey.
 type record struct {
-	namespace, name string
-	uid             [16]byte
-	created         time.Time
-	minted          bool
-	key             apikey.Key
-	credentials     []apikey.Credential
-	account         authn.Account
-	role            authn.Role
-	scopes          authn.Scopes
+	namespace string
+	slab.Record
 }
 
 // space is what is kept of one Namespace. Its number stays its own while it has keys.
@@ -60,7 +53,7 @@ type space struct {
 // New returns an empty ring that is not ready. It gives no verdicts when it has been out of contact
 // with the cluster for longer than maxStaleness; 0: it goes on for as long as it takes.
 func New(maxStaleness time.Duration) *Ring {
-	r := &Ring{slab: newSlab(), numbers: map[string]uint32{}, maxStaleness: maxStaleness}
+	r := &Ring{slab: slab.New(), numbers: map[string]uint32{}, maxStaleness: maxStaleness}
 	r.expect([]string{metav1.NamespaceAll})
 	return r
 }
@@ -93,38 +86,33 @@ func (r *Ring) listed(what string) {
 // Lookup returns what is known of the digest, and false when no key has it. The error is
 // authn.ErrUnsynced. It does not allocate.
 func (r *Ring) Lookup(d apikey.Digest) (authn.Found, bool, error) {
-	prefix := [16]byte(d[:16])
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if len(r.unlisted) > 0 || r.stale.Load() {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
-	at := r.slab.holder(&prefix)
-	if at == 0 {
+	c := r.slab.Holder(&d)
+	if c == nil {
 		return authn.Found{}, false, nil
 	}
-	c := r.slab.creds.at(at)
-	k := r.slab.keys.at(c.key)
-	in := &r.spaces[k.space]
+	k := r.slab.KeyOf(c)
+	in := &r.spaces[k.Namespace]
 	if !in.known {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
-	found := authn.Found{
-		Key:        apikey.Key{State: k.state, ExpiresAt: instant(k.expires), Deleted: k.deleted || in.gone, Networks: r.slab.networks.value(k.networks)},
-		Credential: apikey.Credential{Digest: d, Phase: c.phase, IssuedAt: instant(c.issued), ValidUntil: instant(c.until)},
-	}
-	account := r.slab.names.text(k.account, int(k.idLen)+int(k.userLen))
-	found.Principal = authn.Principal{Account: authn.Account{ID: account[:k.idLen], Username: account[k.idLen:]}, Role: k.role, Tenant: in.tenant,
-		Scopes: r.slab.scopes.value(k.scopes), Method: authn.APIKey, Issued: found.Credential.IssuedAt, Expires: apikey.Earliest(found.Key.ExpiresAt, found.Credential.ValidUntil),
-		Key: authn.Key{Namespace: in.name, Name: r.slab.nameOf(k), UID: k.uid}, Credential: d}
-	return found, true, nil
+	key := apikey.Key{State: k.State, ExpiresAt: k.ExpiresAt(), Deleted: k.Deleted || in.gone, Networks: r.slab.Networks(k)}
+	credential := apikey.Credential{Digest: d, Phase: c.Phase, IssuedAt: c.IssuedAt(), ValidUntil: c.ValidUntil()}
+	return authn.Found{Key: key, Credential: credential, Principal: authn.Principal{Account: r.slab.Account(k), Role: k.Role,
+		Tenant: in.tenant, Scopes: r.slab.Scopes(k), Method: authn.APIKey, Issued: credential.IssuedAt,
+		Expires: apikey.Earliest(key.ExpiresAt, credential.ValidUntil),
+		Key:     authn.Key{Namespace: in.name, Name: r.slab.Name(k), UID: k.UID}, Credential: d}}, true, nil
 }
 
 // Size returns how many ApiKeys and credentials are known.
 func (r *Ring) Size() (keys, credentials int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.slab.keys.used, r.slab.creds.used
+	return r.slab.Size()
 }
 
 // Projects returns the Namespaces of a tenant by name.
@@ -155,10 +143,11 @@ func read(o *v1alpha1.ApiKey) record {
 	if err != nil { // the API server's are UUIDs (RFC 9562)
 		id = uuid.NewSHA1(uuid.Nil, []byte(o.UID))
 	}
-	rec := record{namespace: o.Namespace, name: o.Name, uid: id, created: o.CreationTimestamp.Time, minted: !kube.Imported(o), key: kube.Key(o),
-		credentials: kube.Credentials(o), role: authn.ParseRole(string(role)), scopes: authn.Scopes(strings.Join(scopes, " "))}
+	rec := record{namespace: o.Namespace, Record: slab.Record{Name: o.Name, UID: id, Created: o.CreationTimestamp.Time,
+		Minted: !kube.Imported(o), Key: kube.Key(o), Credentials: kube.Credentials(o), Role: authn.ParseRole(string(role)),
+		Scopes: authn.Scopes(strings.Join(scopes, " "))}}
 	if o.Spec.Owner != nil {
-		rec.account = authn.Account{ID: o.Spec.Owner.ID, Username: o.Spec.Owner.Username}
+		rec.Account = authn.Account{ID: o.Spec.Owner.ID, Username: o.Spec.Owner.Username}
 	}
 	return rec
 }
@@ -166,10 +155,10 @@ func read(o *v1alpha1.ApiKey) record {
 // put replaces the record of an ApiKey.
 func (r *Ring) put(rec record) {
 	r.mu.Lock()
-	n := r.number(rec.namespace)
-	r.spaces[n].keys++ // first, so that drop does not see the Namespace empty
-	r.drop(rec.namespace, rec.name)
-	r.slab.put(rec, n)
+	rec.Namespace = r.number(rec.namespace)
+	r.spaces[rec.Namespace].keys++ // first, so that drop does not see the Namespace empty
+	r.drop(rec.namespace, rec.Name)
+	r.slab.Put(rec.Record)
 	r.mu.Unlock()
 	r.tidy()
 }
@@ -187,8 +176,7 @@ func (r *Ring) drop(namespace, name string) {
 	if !ok {
 		return
 	}
-	if at := r.slab.find(n, name); at != 0 {
-		r.slab.drop(at)
+	if r.slab.Drop(n, name) {
 		r.spaces[n].keys--
 	}
 	r.forget(n)
@@ -207,30 +195,29 @@ func (r *Ring) forget(n uint32) {
 
 // tidy makes room where names have gone. Only a writer of ApiKeys calls it.
 func (r *Ring) tidy() {
-	if fresh, moved := r.slab.tidied(); fresh != nil {
+	if c := r.slab.Compaction(); c != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.slab.tidy(fresh, moved)
+		r.slab.Compact(c)
 	}
 }
 
 // replace takes a whole list in place of all records. The new index is built aside, so that
 // readers wait for no longer than an assignment.
 func (r *Ring) replace(records func(yield func(record) bool)) {
-	fresh, counts := newSlab(), map[uint32]int{}
+	fresh, counts := slab.New(), map[uint32]int{}
 	r.mu.Lock()
 	r.pinned = true
 	r.mu.Unlock()
 	for rec := range records {
 		r.mu.Lock() // a moment for each, for the numbers of Namespaces
-		n := r.number(rec.namespace)
+		rec.Namespace = r.number(rec.namespace)
 		r.mu.Unlock()
-		if was := fresh.find(n, rec.name); was != 0 {
-			fresh.drop(was)
-			counts[n]--
+		if fresh.Drop(rec.Namespace, rec.Name) {
+			counts[rec.Namespace]--
 		}
-		fresh.put(rec, n)
-		counts[n]++
+		fresh.Put(rec.Record)
+		counts[rec.Namespace]++
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,7 +232,7 @@ func (r *Ring) replace(records func(yield func(record) bool)) {
 func (r *Ring) replaceIn(namespace string, records func(yield func(record) bool)) {
 	there := map[string]bool{}
 	for rec := range records {
-		there[rec.name] = true
+		there[rec.Name] = true
 		r.put(rec)
 	}
 	for _, name := range r.namesIn(namespace) {
@@ -260,7 +247,7 @@ func (r *Ring) namesIn(namespace string) (names []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if n, ok := r.numbers[namespace]; ok {
-		for name := range r.slab.namesIn(n) {
+		for name := range r.slab.NamesIn(n) {
 			names = append(names, name)
 		}
 	}
@@ -319,19 +306,4 @@ func tenantOf(o metav1.Object) string {
 		return t
 	}
 	return o.GetName()
-}
-
-// seconds returns an instant in Unix seconds, as 32 bits: 1970 to 2106. What is outside is its edge.
-func seconds(t time.Time) uint32 {
-	if t.IsZero() {
-		return 0
-	}
-	return uint32(max(1, min(t.Unix(), math.MaxUint32)))
-}
-
-func instant(s uint32) time.Time {
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.Unix(int64(s), 0)
 }
