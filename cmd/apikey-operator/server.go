@@ -75,7 +75,7 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 	return group.Wait()
 }
 
-func options(cfg config.Server, format apikey.Format, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) server.Options {
+func options(cfg config.Server, format apikey.Format, ring *keyring.Index, tokens *jwt.Verifier, log *slog.Logger) server.Options {
 	verifier := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
 	if len(cfg.JWT) > 0 { // else a token may be an imported key of that shape
 		verifier.Tokens = tokens
@@ -87,7 +87,7 @@ func options(cfg config.Server, format apikey.Format, ring *keyring.Ring, tokens
 }
 
 // assemble returns the server and its metrics.
-func assemble(ctx context.Context, cfg config.Server, format apikey.Format, kube *rest.Config, ring *keyring.Ring, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
+func assemble(ctx context.Context, cfg config.Server, format apikey.Format, kube *rest.Config, ring *keyring.Index, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
 	desk, err := newManager(kube, ring, format)
 	if err != nil {
 		return nil, nil, err
@@ -127,7 +127,7 @@ func openActivity(ctx context.Context, cfg config.Server, log *slog.Logger) (*ac
 }
 
 // newManager returns where people manage keys: straight at the API server, so that what they read is what is.
-func newManager(kube *rest.Config, ring *keyring.Ring, format apikey.Format) (*manage.Service, error) {
+func newManager(kube *rest.Config, ring *keyring.Index, format apikey.Format) (*manage.Service, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("register types: %w", err)

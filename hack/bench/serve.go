@@ -74,7 +74,7 @@ func objects(n int) iter.Seq[*v1alpha1.ApiKey] {
 	}
 }
 
-func fill(n int) *keyring.Ring {
+func fill(n int) *keyring.Index {
 	ring, tenants := keyring.New(0), map[string]string{}
 	for i := range 10 {
 		tenants[fmt.Sprintf("team-%d", i)] = "acme"

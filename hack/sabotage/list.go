@@ -14,6 +14,7 @@ const (
 	manageDir    = "internal/manage"
 	activityDir  = "internal/activity"
 	keyringDir   = "internal/keyring"
+	slabDir      = keyringDir + "/slab"
 	bootstrapDir = "internal/bootstrap"
 	pluginDir    = "internal/cli"
 	e2e          = "test/e2e"
@@ -51,10 +52,10 @@ var breakages = []breakage{
 	{"internal/authn/verify.go", `strings.HasPrefix(p.Account.Username, "system:") || `, ``, "internal/authn", "TestVerify", ""},
 	{"internal/authn/verify.go", "code := InvalidToken\n", "code := TokenExpired\n", "internal/authn", "TestVerify", ""},
 	{"internal/authn/principal.go", `if one == scope {`, `if strings.HasPrefix(one, scope) {`, "internal/authn", "TestRulesDemandARoleAndAScope", ""},
-	{"internal/keyring/ring.go", `if len(r.unlisted) > 0 || r.stale.Load() {`, `if len(r.unlisted) > 1 || r.stale.Load() {`, "internal/keyring", "TestNothingIsSaidBeforeBothListsAreComplete", ""},
-	{"internal/keyring/slab.go", `return s.claim(a).Precedes(s.claim(b))`, `return s.claim(b).Precedes(s.claim(a))`, "internal/keyring", "TestADigestBelongsToTheBestClaim", ""},
-	{"internal/keyring/ring.go", `Deleted: k.deleted || in.gone`, `Deleted: k.deleted`, "internal/keyring", "TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver", ""},
-	{"internal/keyring/ring.go", `if s.tenant == tenant && s.known && !s.gone {`, `if s.known && !s.gone {`, "internal/keyring", "TestATenantSeesItsOwnProjectsByName", ""},
+	{keyringDir + "/index.go", `if len(ix.unlisted) > 0 || ix.stale.Load() {`, `if len(ix.unlisted) > 1 || ix.stale.Load() {`, keyringDir, "TestALookupFailsUntilBothListsAreComplete", ""},
+	{slabDir + "/claims.go", `return s.claim(a).Precedes(s.claim(b))`, `return s.claim(b).Precedes(s.claim(a))`, keyringDir, "TestADigestBelongsToTheBestClaim", ""},
+	{keyringDir + "/index.go", `Deleted: k.Deleted || in.gone`, `Deleted: k.Deleted`, keyringDir, "TestAKeyIsUndecidedInAnUnknownNamespaceAndDeletedWithItsNamespace", ""},
+	{keyringDir + "/index.go", `if s.tenant == tenant && s.known && !s.gone {`, `if s.known && !s.gone {`, keyringDir, "TestATenantSeesItsOwnProjectsByName", ""},
 	{"internal/server/bearer.go", `case len(headers) > 1, elsewhere(r):`, `case elsewhere(r):`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
 	{"internal/server/bearer.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
 	{"internal/server/rest.go", "case err != nil:\n\t\tundecidedAnswer.write(w)", "case err != nil && false:\n\t\tundecidedAnswer.write(w)", "internal/server", "TestAServerThatDoesNotKnowYetSaysSoAndNeverNo", ""},
@@ -80,7 +81,7 @@ var breakages = []breakage{
 	{"internal/web/session/login.go", `!d.now().Before(a.Expires), `, ``, "internal/web/session", "TestASignInBeginsAndEndsInOneBrowser", ""},
 	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
-	{"internal/keyring/slab.go", "t.refs[i], i = t.refs[j], j", "i = j", "internal/keyring", "TestTheSlabAgreesWithAMap", ""},
+	{slabDir + "/table.go", "t.refs[i], i = t.refs[j], j", "i = j", slabDir, "TestTheSlabAgreesWithAMap", ""},
 	{"internal/server/bearer.go", `if from = address.Unmap(); !within(s.TrustedProxies, from) {`, `if from = address.Unmap(); true {`, "internal/server", "TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas", ""},
 	{"internal/server/forwardauth.go", "for i, name := range identity {\n\t\th[name]", "for i, name := range identity[:6] {\n\t\th[name]", "internal/server", "TestForwardAuthDemandsWhatItsQuerySays", ""},
 	{"internal/server/tokenreview.go", `if s.ReviewersNeedCertificate &&`, `if false &&`, "internal/server", "TestAReviewWantsTheCertificateOfTheAPIServerWhenToldTo", ""},
@@ -92,8 +93,8 @@ var breakages = []breakage{
 	{jwtDir + "/verifier.go", `|| c.generation != c.issuer.keys.current()`, ``, jwtDir, "TestARolloverCostsNoRefusal", ""},
 	{jwtDir + "/keys.go", `may := k.asked.IsZero() || now.Sub(k.asked) >= unknownEvery`, `may := true`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 
-	{keyringDir + "/ring.go", `if !there[name] {`, `if false {`, keyringDir, "TestARingOfSomeNamespacesKnowsTheirsAlone", ""},
-	{keyringDir + "/ring.go", `case only != metav1.NamespaceAll && s.name != only:`, `case false:`, keyringDir, "TestARingOfSomeNamespacesKnowsTheirsAlone", ""},
+	{keyringDir + "/index.go", `if !listed[name] {`, `if false {`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
+	{keyringDir + "/index.go", `case only != metav1.NamespaceAll && s.name != only:`, `case false:`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
 	{bootstrapDir + "/secret.go", `if secret.ResourceVersion != "" && secret.Labels[managedBy] != ourselves {`, `if false {`, bootstrapDir, "TestBootstrap", "never written over"},
 	{bootstrapDir + "/sessionkey.go", `len(secret.Data[SessionKeyName]) == sessionKeySize {`, `false {`, bootstrapDir, "TestBootstrap", "made once"},
 	{bootstrapDir + "/certificate.go", `for _, host := range c.Hosts {`, `for _, host := range c.Hosts[:1] {`, bootstrapDir, "TestBootstrap", "good for all"},

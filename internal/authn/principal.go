@@ -75,14 +75,14 @@ func (s Scopes) Has(scope string) bool {
 // Account is somebody at the identity provider.
 type Account struct{ ID, Username string }
 
-// Key names an ApiKey. The zero Key is none.
-type Key struct {
+// KeyRef names an ApiKey. The zero KeyRef is none.
+type KeyRef struct {
 	Namespace, Name string
 	UID             [16]byte
 }
 
 // String returns namespace/name, "" for none.
-func (k Key) String() string {
+func (k KeyRef) String() string {
 	if k.Name == "" {
 		return ""
 	}
@@ -99,7 +99,7 @@ type Principal struct {
 	Method     Method
 	Issued     time.Time // of the credential; zero when it is not known
 	Expires    time.Time // when the credential ends as far as is known now; zero: it does not
-	Key        Key       // zero for a JWT
+	Key        KeyRef    // zero for a JWT
 	Credential apikey.Digest
 }
 

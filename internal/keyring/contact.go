@@ -14,76 +14,74 @@ import (
 )
 
 const (
-	heartbeat     = 2 * time.Second
-	heartbeatWait = 5 * time.Second
+	heartbeatInterval = 2 * time.Second
+	heartbeatTimeout  = 5 * time.Second
 )
 
-// contact knows since when the ring may have missed something: all watches must be open, and the
-// API server must answer now and then, because a watch of one that hangs stays open.
+// contact records when the index was last known to be up to date. All watches must be open, and the API server must
+// answer heartbeats, because a watch stays open when the API server hangs.
 type contact struct {
 	mu      sync.Mutex
-	watches map[string]watchState // by what they watch
-	last    time.Time             // when all was well
+	watches map[string]watchState // by name
+	last    time.Time             // when all watches were open and the API server answered
 }
 
-// watchState is how a watch stands.
+// watchState is the state of the watches of one name.
 type watchState struct {
 	open   int
-	since  time.Time // when the last one was opened
-	behind bool      // it is sending all there is, and has not come to the end
+	since  time.Time // when the last one opened
+	behind bool      // it is still sending the initial objects
 }
 
-// change changes the state of a watch.
-func (c *contact) change(what string, how func(*watchState)) {
+// change updates the state of a watch.
+func (c *contact) change(name string, update func(*watchState)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watches == nil {
 		c.watches = map[string]watchState{}
 	}
-	state := c.watches[what]
-	how(&state)
-	c.watches[what] = state
+	state := c.watches[name]
+	update(&state)
+	c.watches[name] = state
 }
 
-// caughtUp says that a whole list has been taken over.
-func (c *contact) caughtUp(what string) {
-	c.change(what, func(s *watchState) { s.behind = false })
+// caughtUp records that a watch has delivered a complete list.
+func (c *contact) caughtUp(name string) {
+	c.change(name, func(s *watchState) { s.behind = false })
 }
 
-// watching counts the watches that a function opens.
-func (c *contact) watching(what string, open cache.WatchFuncWithContext) cache.WatchFuncWithContext {
+// watching wraps a function that opens watches, and counts them.
+func (c *contact) watching(name string, open cache.WatchFuncWithContext) cache.WatchFuncWithContext {
 	return func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		w, err := open(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return c.watched(what, o, w), nil
+		return c.watched(name, o, w), nil
 	}
 }
 
-// watched counts a watch until it ends, whichever way. One that sends all there is first is behind
-// until that is taken over.
-func (c *contact) watched(what string, o metav1.ListOptions, w watch.Interface) watch.Interface {
-	c.change(what, func(s *watchState) {
+// watched counts a watch until it ends. A watch that sends the initial objects is behind until caughtUp.
+func (c *contact) watched(name string, o metav1.ListOptions, w watch.Interface) watch.Interface {
+	c.change(name, func(s *watchState) {
 		s.open++
 		s.since = time.Now()
 		s.behind = s.behind || o.SendInitialEvents != nil && *o.SendInitialEvents
 	})
-	counted := &countedWatch{Interface: w, out: make(chan watch.Event), stopped: make(chan struct{}), done: func() {
-		c.change(what, func(s *watchState) { s.open-- })
-	}}
+	ended := func() { c.change(name, func(s *watchState) { s.open-- }) }
+	counted := &countedWatch{Interface: w, out: make(chan watch.Event), stopped: make(chan struct{}), ended: ended}
 	go counted.pass()
 	return counted
 }
 
-// well notes that the API server answers, if all watches have been open for a moment, in which what
-// was missed arrives, and returns when that was last so.
-func (c *contact) well(answers bool, now time.Time, watches ...string) time.Time {
+// markHealthy records contact if the API server answers and every watch has been open long enough to catch up. It
+// returns the time of the last contact.
+func (c *contact) markHealthy(answers bool, now time.Time, watches ...string) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range watches {
 		s := c.watches[w]
-		answers = answers && s.open > 0 && !s.behind && now.Sub(s.since) >= heartbeat/2
+		answers = answers && s.open > 0 && !s.behind && now.Sub(s.since) >= heartbeatInterval/2
 	}
 	if answers {
 		c.last = now
@@ -91,13 +89,13 @@ func (c *contact) well(answers bool, now time.Time, watches ...string) time.Time
 	return c.last
 }
 
-// countedWatch is a watch that says when it has ended.
+// countedWatch is a watch that calls ended when it ends.
 type countedWatch struct {
 	watch.Interface
 	out     chan watch.Event
 	once    sync.Once
 	stopped chan struct{}
-	done    func()
+	ended   func()
 }
 
 func (w *countedWatch) ResultChan() <-chan watch.Event { return w.out }
@@ -109,7 +107,7 @@ func (w *countedWatch) Stop() {
 
 func (w *countedWatch) pass() {
 	defer close(w.out)
-	defer w.done()
+	defer w.ended()
 	for event := range w.Interface.ResultChan() {
 		select {
 		case w.out <- event:
@@ -119,34 +117,34 @@ func (w *countedWatch) pass() {
 	}
 }
 
-// beat asks the API server for a sign of life until ctx is done, and closes the ring when there has
-// been none for too long.
-func (r *Ring) beat(ctx context.Context, client rest.Interface, namespaces []string) {
+// heartbeat requests the API server's version until ctx is done, and makes the index stale when contact was lost for
+// longer than maxStaleness.
+func (ix *Index) heartbeat(ctx context.Context, client rest.Interface, namespaces []string) {
 	var watches []string
 	for _, ns := range namespaces {
-		watches = append(watches, watchOf(watchedKeys, ns), watchOf(watchedSpaces, ns))
+		watches = append(watches, watchName(watchedKeys, ns), watchName(watchedNamespaces, ns))
 	}
-	r.contact.well(true, time.Now())
+	ix.contact.markHealthy(true, time.Now())
 	for {
-		asked, cancel := context.WithTimeout(ctx, heartbeatWait)
-		err := client.Get().AbsPath("/version").Do(asked).Error()
+		request, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+		err := client.Get().AbsPath("/version").Do(request).Error()
 		cancel()
-		last := r.contact.well(err == nil, time.Now(), watches...)
-		r.stale.Store(r.maxStaleness > 0 && time.Since(last) > r.maxStaleness)
+		last := ix.contact.markHealthy(err == nil, time.Now(), watches...)
+		ix.stale.Store(ix.maxStaleness > 0 && time.Since(last) > ix.maxStaleness)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(heartbeat):
+		case <-time.After(heartbeatInterval):
 		}
 	}
 }
 
-// Staleness returns for how long the ring may have missed something; two seconds at most are normal.
-func (r *Ring) Staleness() time.Duration {
-	r.contact.mu.Lock()
-	defer r.contact.mu.Unlock()
-	if r.contact.last.IsZero() {
+// Staleness returns for how long the index may have missed changes. Up to two seconds are normal.
+func (ix *Index) Staleness() time.Duration {
+	ix.contact.mu.Lock()
+	defer ix.contact.mu.Unlock()
+	if ix.contact.last.IsZero() {
 		return 0
 	}
-	return time.Since(r.contact.last)
+	return time.Since(ix.contact.last)
 }

@@ -10,20 +10,21 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-func TestAWatchIsContactOnlyOnceItHasCaughtUp(t *testing.T) {
+func TestContactNeedsOpenWatchesThatHaveCaughtUp(t *testing.T) {
 	all := true
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name     string
 		options  metav1.ListOptions
 		caughtUp bool
 		answers  bool
 		after    time.Duration
 		want     bool
 	}{
-		"one that goes on from a list":            {metav1.ListOptions{}, false, true, time.Second, true},
-		"but not in its first moment":             {metav1.ListOptions{}, false, true, 0, false},
-		"nor when the API server does not answer": {metav1.ListOptions{}, false, false, time.Second, false},
-		"one that still sends all there is":       {metav1.ListOptions{SendInitialEvents: &all}, false, true, time.Second, false},
-		"one that has sent all there is":          {metav1.ListOptions{SendInitialEvents: &all}, true, true, time.Second, true},
+		{"a watch that continues from a list is in contact", metav1.ListOptions{}, false, true, time.Second, true},
+		{"a watch that has just opened is not in contact yet", metav1.ListOptions{}, false, true, 0, false},
+		{"an API server that does not answer is not in contact", metav1.ListOptions{}, false, false, time.Second, false},
+		{"a watch that still sends the initial objects is not in contact", metav1.ListOptions{SendInitialEvents: &all}, false, true, time.Second, false},
+		{"a watch that has sent the initial objects is in contact", metav1.ListOptions{SendInitialEvents: &all}, true, true, time.Second, true},
 	} {
 		var k contact
 		begin := time.Now()
@@ -33,19 +34,19 @@ func TestAWatchIsContactOnlyOnceItHasCaughtUp(t *testing.T) {
 			k.caughtUp("x")
 		}
 		at := time.Now().Add(c.after)
-		if got := k.well(c.answers, at, "x").Equal(at); got != c.want {
-			t.Errorf("%s: in contact is %v", name, got)
+		if got := k.markHealthy(c.answers, at, "x").Equal(at); got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
 		}
 		counted.Stop()
 		for range counted.ResultChan() {
 		}
 		for k.watchesOpen("x") {
 			if time.Since(begin) > time.Minute {
-				t.Fatalf("%s: a stopped watch stays open", name)
+				t.Fatalf("%s: a stopped watch stays open", c.name)
 			}
 		}
-		if at := at.Add(time.Hour); k.well(true, at, "x").Equal(at) {
-			t.Errorf("%s: a watch that has ended is no contact", name)
+		if at := at.Add(time.Hour); k.markHealthy(true, at, "x").Equal(at) {
+			t.Errorf("%s: a watch that has ended is still in contact", c.name)
 		}
 	}
 }

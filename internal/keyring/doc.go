@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package keyring is the cluster's credentials as an index in memory, from digest to key, kept
-// up to date by watches on ApiKeys and Namespaces. It satisfies authn.Keys.
+// Package keyring indexes the cluster's credentials in memory, from digest to key, and keeps the index up to date by
+// watching ApiKeys and Namespaces. It implements authn.Keys.
 //
-// It keeps what a verdict needs and forgets the objects. It judges nothing: apikey.Usable does.
+// It stores what a decision needs and drops the objects. It does not decide: apikey.Usable does.
 package keyring

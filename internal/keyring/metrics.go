@@ -5,28 +5,32 @@ package keyring
 import "github.com/prometheus/client_golang/prometheus"
 
 var (
-	sizeDesc      = prometheus.NewDesc("apikey_index_size", "ApiKeys and credentials that the server knows.", []string{"of"}, nil)
-	readyDesc     = prometheus.NewDesc("apikey_index_ready", "1 when verdicts are given, 0 when every answer is 503.", nil, nil)
+	sizeDesc = prometheus.NewDesc("apikey_index_size",
+		"Number of ApiKeys and credentials in the index.",
+		[]string{"resource"}, nil)
+	readyDesc = prometheus.NewDesc("apikey_index_ready",
+		"1 when the server can decide, 0 when every answer is 503.", nil, nil)
 	stalenessDesc = prometheus.NewDesc("apikey_index_staleness_seconds",
-		"For how long the server may have missed changes. A few seconds are normal; it grows while the API server is away.", nil, nil)
+		"For how long the server may have missed changes. "+
+			"A few seconds are normal; it grows while the API server is unavailable.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (*Ring) Describe(ch chan<- *prometheus.Desc) {
+func (*Index) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{sizeDesc, readyDesc, stalenessDesc} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (r *Ring) Collect(ch chan<- prometheus.Metric) {
-	keys, credentials := r.Size()
+func (ix *Index) Collect(ch chan<- prometheus.Metric) {
+	keys, credentials := ix.Size()
 	ready := 0.0
-	if r.Ready() {
+	if ix.Ready() {
 		ready = 1
 	}
 	ch <- prometheus.MustNewConstMetric(sizeDesc, prometheus.GaugeValue, float64(keys), "keys")
 	ch <- prometheus.MustNewConstMetric(sizeDesc, prometheus.GaugeValue, float64(credentials), "credentials")
 	ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, ready)
-	ch <- prometheus.MustNewConstMetric(stalenessDesc, prometheus.GaugeValue, r.Staleness().Seconds())
+	ch <- prometheus.MustNewConstMetric(stalenessDesc, prometheus.GaugeValue, ix.Staleness().Seconds())
 }

@@ -22,15 +22,15 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 )
 
-// All that the server may do: it has no verb on Secrets.
+// These are all permissions of the server. It has none on Secrets.
 //
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// Watch keeps the ring up to date with the cluster, or with the Namespaces that are named, until ctx is done. It returns an
-// error only when no client can be made of the configuration; an API server that is away is retried, and
-// the ring keeps answering from what it knows.
-func (r *Ring) Watch(ctx context.Context, cfg *rest.Config, namespaces ...string) error {
+// Watch keeps the index up to date with the whole cluster, or with the given Namespaces, until ctx is done. It returns
+// an error only if the configuration is invalid. It retries while the API server is unavailable, and the index keeps
+// answering from what it knows.
+func (ix *Index) Watch(ctx context.Context, cfg *rest.Config, namespaces ...string) error {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("register ApiKey: %w", err)
@@ -42,75 +42,84 @@ func (r *Ring) Watch(ctx context.Context, cfg *rest.Config, namespaces ...string
 	if err != nil {
 		return fmt.Errorf("make client for ApiKeys: %w", err)
 	}
-	spaces, err := metadata.NewForConfig(cfg)
+	metadataClient, err := metadata.NewForConfig(cfg)
 	if err != nil {
 		return fmt.Errorf("make client for Namespaces: %w", err)
 	}
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
-	r.expect(namespaces)
+	resource := metadataClient.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
+	ix.expect(namespaces)
 	var wg sync.WaitGroup
-	wg.Go(func() { r.beat(ctx, client, namespaces) })
+	wg.Go(func() { ix.heartbeat(ctx, client, namespaces) })
 	for _, ns := range namespaces {
-		wg.Go(func() { r.watchKeys(ctx, client, ns) })
-		wg.Go(func() { r.watchSpaces(ctx, spaces.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")), ns) })
+		wg.Go(func() { ix.watchKeys(ctx, client, ns) })
+		wg.Go(func() { ix.watchNamespaces(ctx, resource, ns) })
 	}
 	wg.Wait()
 	return nil
 }
 
-// watchKeys keeps up with the ApiKeys of a Namespace, or of all.
-func (r *Ring) watchKeys(ctx context.Context, client rest.Interface, namespace string) {
-	what := watchOf(watchedKeys, namespace)
+// watchKeys watches the ApiKeys of a Namespace, or of all.
+func (ix *Index) watchKeys(ctx context.Context, client rest.Interface, namespace string) {
+	name := watchName(watchedKeys, namespace)
 	plain := cache.NewListWatchFromClient(client, "apikeys", namespace, fields.Everything())
-	cache.NewReflectorWithOptions(&cache.ListWatch{
+	source := &cache.ListWatch{
 		ListWithContextFunc:  plain.ListWithContext,
-		WatchFuncWithContext: r.contact.watching(what, plain.WatchWithContext),
-	}, &v1alpha1.ApiKey{}, keyStore{ring: r, namespace: namespace}, cache.ReflectorOptions{Name: what}).RunWithContext(ctx)
+		WatchFuncWithContext: ix.contact.watching(name, plain.WatchWithContext),
+	}
+	store := keyStore{index: ix, namespace: namespace}
+	options := cache.ReflectorOptions{Name: name}
+	cache.NewReflectorWithOptions(source, &v1alpha1.ApiKey{}, store, options).RunWithContext(ctx)
 }
 
-// watchSpaces keeps up with a Namespace, or with all. One is selected by its name, which a role can be bound to.
-func (r *Ring) watchSpaces(ctx context.Context, client metadata.ResourceInterface, namespace string) {
-	what, selected := watchOf(watchedSpaces, namespace), ""
+// watchNamespaces watches one Namespace, or all. It selects one by name, because a role can be limited to a name.
+func (ix *Index) watchNamespaces(ctx context.Context, client metadata.ResourceInterface, namespace string) {
+	name, selected := watchName(watchedNamespaces, namespace), ""
 	if namespace != metav1.NamespaceAll {
 		selected = fields.OneTermEqualSelector(metav1.ObjectNameField, namespace).String()
 	}
-	cache.NewReflectorWithOptions(&cache.ListWatch{
+	open := func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		o.FieldSelector = selected
+		return client.Watch(ctx, o)
+	}
+	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = selected
 			return client.List(ctx, o)
 		},
-		WatchFuncWithContext: r.contact.watching(what, func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.FieldSelector = selected
-			return client.Watch(ctx, o)
-		}),
-	}, &metav1.PartialObjectMetadata{}, spaceStore{ring: r, namespace: namespace}, cache.ReflectorOptions{Name: what}).RunWithContext(ctx)
+		WatchFuncWithContext: ix.contact.watching(name, open),
+	}
+	store, options := namespaceStore{index: ix, namespace: namespace}, cache.ReflectorOptions{Name: name}
+	cache.NewReflectorWithOptions(source, &metav1.PartialObjectMetadata{}, store, options).RunWithContext(ctx)
 }
 
-// Load takes whole lists in place of watching: ApiKeys, and tenants by Namespace. It is for tools
+// Load fills the index from complete lists instead of watches: ApiKeys, and tenants by Namespace. It is for tools
 // without a cluster, like hack/bench.
-func (r *Ring) Load(keys iter.Seq[*v1alpha1.ApiKey], tenants map[string]string) {
-	r.replaceSpaces(tenants, metav1.NamespaceAll)
-	r.replace(func(yield func(record) bool) {
+func (ix *Index) Load(keys iter.Seq[*v1alpha1.ApiKey], tenants map[string]string) {
+	ix.replaceNamespaces(tenants, metav1.NamespaceAll)
+	ix.replace(func(yield func(record) bool) {
 		for o := range keys {
 			if !yield(read(o)) {
 				return
 			}
 		}
 	})
-	r.expect(nil)
+	ix.expect(nil)
 }
 
-const watchedKeys, watchedSpaces = "apikeys", "namespaces"
+const watchedKeys, watchedNamespaces = "apikeys", "namespaces"
 
-// watchOf names a watch.
-func watchOf(what, namespace string) string { return strings.TrimSuffix(what+"/"+namespace, "/") }
+// watchName returns the name of the watch of a resource in a Namespace, or in all of them.
+func watchName(resource, namespace string) string {
+	return strings.TrimSuffix(resource+"/"+namespace, "/")
+}
 
-// keyStore is a reflector's store of ApiKeys that keeps records and forgets the objects.
+// keyStore is the store of a reflector of ApiKeys. It keeps records and drops the objects.
 type keyStore struct {
-	ring      *Ring
-	namespace string // empty: of all
+	index     *Index
+	namespace string // empty for all
 }
 
 func (s keyStore) Add(obj any) error {
@@ -118,9 +127,9 @@ func (s keyStore) Add(obj any) error {
 	if !ok {
 		return fmt.Errorf("store ApiKey: got %T", obj)
 	}
-	s.ring.writing.Lock()
-	defer s.ring.writing.Unlock()
-	s.ring.put(read(o))
+	s.index.writing.Lock()
+	defer s.index.writing.Unlock()
+	s.index.put(read(o))
 	return nil
 }
 
@@ -131,9 +140,9 @@ func (s keyStore) Delete(obj any) error {
 	if !ok {
 		return fmt.Errorf("delete ApiKey: got %T", obj)
 	}
-	s.ring.writing.Lock()
-	defer s.ring.writing.Unlock()
-	s.ring.remove(o.Namespace, o.Name)
+	s.index.writing.Lock()
+	defer s.index.writing.Unlock()
+	s.index.remove(o.Namespace, o.Name)
 	return nil
 }
 
@@ -150,41 +159,41 @@ func (s keyStore) Replace(list []any, _ string) error {
 			}
 		}
 	}
-	s.ring.writing.Lock()
-	defer s.ring.writing.Unlock()
+	s.index.writing.Lock()
+	defer s.index.writing.Unlock()
 	if s.namespace == metav1.NamespaceAll {
-		s.ring.replace(records)
+		s.index.replace(records)
 	} else {
-		s.ring.replaceIn(s.namespace, records)
+		s.index.replaceIn(s.namespace, records)
 	}
-	s.ring.listed(watchOf(watchedKeys, s.namespace))
+	s.index.listed(watchName(watchedKeys, s.namespace))
 	return nil
 }
 
 func (keyStore) Resync() error { return nil }
 
-// spaceStore is a reflector's store of Namespaces that keeps their tenants.
-type spaceStore struct {
-	ring      *Ring
-	namespace string // empty: all
+// namespaceStore is the store of a reflector of Namespaces. It keeps their tenants.
+type namespaceStore struct {
+	index     *Index
+	namespace string // empty for all
 }
 
-func (s spaceStore) Add(obj any) error { return s.put(obj, false) }
+func (s namespaceStore) Add(obj any) error { return s.put(obj, false) }
 
-func (s spaceStore) Update(obj any) error { return s.put(obj, false) }
+func (s namespaceStore) Update(obj any) error { return s.put(obj, false) }
 
-func (s spaceStore) Delete(obj any) error { return s.put(obj, true) }
+func (s namespaceStore) Delete(obj any) error { return s.put(obj, true) }
 
-func (s spaceStore) put(obj any, gone bool) error {
+func (s namespaceStore) put(obj any, gone bool) error {
 	o, ok := obj.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return fmt.Errorf("store Namespace: got %T", obj)
 	}
-	s.ring.putSpace(o.Name, tenantOf(o), gone)
+	s.index.putNamespace(o.Name, tenantOf(o), gone)
 	return nil
 }
 
-func (s spaceStore) Replace(list []any, _ string) error {
+func (s namespaceStore) Replace(list []any, _ string) error {
 	tenants := make(map[string]string, len(list))
 	for _, obj := range list {
 		o, ok := obj.(*metav1.PartialObjectMetadata)
@@ -193,9 +202,9 @@ func (s spaceStore) Replace(list []any, _ string) error {
 		}
 		tenants[o.Name] = tenantOf(o)
 	}
-	s.ring.replaceSpaces(tenants, s.namespace)
-	s.ring.listed(watchOf(watchedSpaces, s.namespace))
+	s.index.replaceNamespaces(tenants, s.namespace)
+	s.index.listed(watchName(watchedNamespaces, s.namespace))
 	return nil
 }
 
-func (spaceStore) Resync() error { return nil }
+func (namespaceStore) Resync() error { return nil }

@@ -85,7 +85,7 @@ func loosely(t *testing.T, change func(*Options)) *Server {
 		t.Fatal(err)
 	}
 	o := Options{Verifier: &authn.Verifier{Format: format, Now: time.Now, Keys: loose{authn.Principal{Role: authn.Member, Tenant: "acme", Method: authn.APIKey,
-		Scopes: "a b", Key: authn.Key{Namespace: "prod", Name: "k"}}}}, Log: slog.New(slog.DiscardHandler), Metrics: &Metrics{}, UsernamePrefix: "kaana:"}
+		Scopes: "a b", Key: authn.KeyRef{Namespace: "prod", Name: "k"}}}}, Log: slog.New(slog.DiscardHandler), Metrics: &Metrics{}, UsernamePrefix: "kaana:"}
 	if change != nil {
 		change(&o)
 	}

@@ -403,7 +403,7 @@ var _ = Describe("every door", Ordered, func() {
 		Expect(text).To(And(
 			MatchRegexp(`apikey_verifications_total\{door="rest",method="apikey",outcome="allowed",reason=""\} [1-9]`),
 			MatchRegexp(`apikey_verifications_total\{door="forward_auth",method="none",outcome="denied",reason="unknown"\} [1-9]|apikey_verifications_total\{door="rest"`),
-			MatchRegexp(`apikey_verification_duration_seconds_count\{door="rest"\} [1-9]`), MatchRegexp(`apikey_index_size\{of="keys"\} [1-9]`),
+			MatchRegexp(`apikey_verification_duration_seconds_count\{door="rest"\} [1-9]`), MatchRegexp(`apikey_index_size\{resource="keys"\} [1-9]`),
 			MatchRegexp(`apikey_jwks_age_seconds\{issuer="https://localhost`), ContainSubstring("apikey_index_ready 1")))
 		Expect(text).NotTo(ContainSubstring("acme"))
 	})

@@ -23,7 +23,7 @@ import (
 
 var born = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// object is an ApiKey in namespace ns with one token, minted unless imported is said.
+// object is an ApiKey in namespace ns with one token, minted or imported.
 func object(ns, name, token string, age time.Duration, imported bool) *v1alpha1.ApiKey {
 	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: types.UID("uid-" + ns + name),
 		CreationTimestamp: metav1.NewTime(born.Add(-age))}, Spec: v1alpha1.ApiKeySpec{State: v1alpha1.KeyActive}}
@@ -44,12 +44,12 @@ func namespace(name, tenant string) *metav1.PartialObjectMetadata {
 	return n
 }
 
-// ring returns a ready ring with namespaces prod and dev of tenant acme, and lone.
-func ring(t *testing.T, keys ...any) *Ring {
+// index returns a ready index with namespaces prod and dev of tenant acme, and lone.
+func index(t *testing.T, keys ...any) *Index {
 	t.Helper()
 	r := New(0)
-	must(t, spaceStore{ring: r}.Replace([]any{namespace("prod", "acme"), namespace("dev", "acme"), namespace("lone", "")}, ""))
-	must(t, keyStore{ring: r}.Replace(keys, ""))
+	must(t, namespaceStore{index: r}.Replace([]any{namespace("prod", "acme"), namespace("dev", "acme"), namespace("lone", "")}, ""))
+	must(t, keyStore{index: r}.Replace(keys, ""))
 	return r
 }
 
@@ -60,7 +60,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func holder(t *testing.T, r *Ring, token string) string {
+func holder(t *testing.T, r *Index, token string) string {
 	t.Helper()
 	found, ok, err := r.Lookup(apikey.DigestOf(token))
 	must(t, err)
@@ -70,7 +70,7 @@ func holder(t *testing.T, r *Ring, token string) string {
 	return found.Principal.Key.String()
 }
 
-func TestNothingIsSaidBeforeBothListsAreComplete(t *testing.T) {
+func TestALookupFailsUntilBothListsAreComplete(t *testing.T) {
 	r := New(0)
 	unsynced := func() {
 		t.Helper()
@@ -79,9 +79,9 @@ func TestNothingIsSaidBeforeBothListsAreComplete(t *testing.T) {
 		}
 	}
 	unsynced()
-	must(t, keyStore{ring: r}.Replace(nil, ""))
+	must(t, keyStore{index: r}.Replace(nil, ""))
 	unsynced()
-	must(t, spaceStore{ring: r}.Replace(nil, ""))
+	must(t, namespaceStore{index: r}.Replace(nil, ""))
 	if _, ok, err := r.Lookup(apikey.DigestOf("x")); ok || err != nil || !r.Ready() {
 		t.Fatalf("%v, %v", ok, err)
 	}
@@ -91,11 +91,11 @@ func TestAPrincipalIsReadFromTheKey(t *testing.T) {
 	o := object("prod", "a", "t", 0, false)
 	o.Spec.Owner = &v1alpha1.Owner{ID: "123", Username: "you@example.com"}
 	o.Spec.Role, o.Spec.Scopes = v1alpha1.RoleAdmin, []v1alpha1.Scope{"x:read", "y:read"}
-	r := ring(t, o, object("lone", "b", "u", 0, false))
+	r := index(t, o, object("lone", "b", "u", 0, false))
 	found, ok, err := r.Lookup(apikey.DigestOf("t"))
 	uid := func(o *v1alpha1.ApiKey) [16]byte { return uuid.NewSHA1(uuid.Nil, []byte(o.UID)) }
 	want := authn.Principal{Account: authn.Account{ID: "123", Username: "you@example.com"}, Role: authn.Admin, Tenant: "acme", Scopes: "x:read y:read",
-		Method: authn.APIKey, Key: authn.Key{Namespace: "prod", Name: "a", UID: uid(o)}, Credential: apikey.DigestOf("t")}
+		Method: authn.APIKey, Key: authn.KeyRef{Namespace: "prod", Name: "a", UID: uid(o)}, Credential: apikey.DigestOf("t")}
 	if !ok || err != nil || found.Principal != want {
 		t.Errorf("got %+v, %v", found.Principal, err)
 	}
@@ -109,8 +109,8 @@ func TestAPrincipalIsReadFromTheKey(t *testing.T) {
 func TestADigestBelongsToTheBestClaim(t *testing.T) {
 	old, young := object("prod", "old", "t", time.Hour, true), object("dev", "young", "t", 0, true)
 	minted := object("lone", "minted", "t", 0, false)
-	r := ring(t, young)
-	s := keyStore{ring: r}
+	r := index(t, young)
+	s := keyStore{index: r}
 	must(t, s.Add(old))
 	if got := holder(t, r, "t"); got != "prod/old" {
 		t.Errorf("two imports: %s", got)
@@ -125,45 +125,48 @@ func TestADigestBelongsToTheBestClaim(t *testing.T) {
 		t.Errorf("after the better claims are gone: %s", got)
 	}
 	must(t, s.Delete(young))
-	if got := holder(t, r, "t"); got != "" || r.slab.byDigest.used != 0 || r.slab.byName.used != 0 || r.slab.keys.used != 0 || r.slab.creds.used != 0 {
-		t.Errorf("something is left behind: %s %+v", got, r.slab)
+	if got := holder(t, r, "t"); got != "" {
+		t.Errorf("still found after all claims are gone: %s", got)
+	}
+	if keys, credentials := r.Size(); keys != 0 || credentials != 0 {
+		t.Errorf("%d keys and %d credentials are left behind", keys, credentials)
 	}
 }
 
-func TestAnUpdateForgetsTheFormerCredentials(t *testing.T) {
-	r := ring(t, object("prod", "a", "t", 0, false))
-	must(t, keyStore{ring: r}.Update(object("prod", "a", "u", 0, false)))
+func TestAnUpdateReplacesTheCredentials(t *testing.T) {
+	r := index(t, object("prod", "a", "t", 0, false))
+	must(t, keyStore{index: r}.Update(object("prod", "a", "u", 0, false)))
 	if holder(t, r, "t") != "" || holder(t, r, "u") != "prod/a" {
 		t.Error("the old token is still found, or the new one is not")
 	}
-	must(t, keyStore{ring: r}.Replace([]any{object("prod", "b", "v", 0, false)}, ""))
+	must(t, keyStore{index: r}.Replace([]any{object("prod", "b", "v", 0, false)}, ""))
 	if holder(t, r, "u") != "" || holder(t, r, "v") != "prod/b" {
 		t.Error("a new list does not replace the old one")
 	}
 }
 
-func TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver(t *testing.T) {
-	r := ring(t, object("new", "a", "t", 0, false))
+func TestAKeyIsUndecidedInAnUnknownNamespaceAndDeletedWithItsNamespace(t *testing.T) {
+	r := index(t, object("new", "a", "t", 0, false))
 	if _, _, err := r.Lookup(apikey.DigestOf("t")); !errors.Is(err, authn.ErrUnsynced) {
 		t.Errorf("unknown namespace: %v", err)
 	}
-	must(t, spaceStore{ring: r}.Add(namespace("new", "acme")))
+	must(t, namespaceStore{index: r}.Add(namespace("new", "acme")))
 	if holder(t, r, "t") != "new/a" {
 		t.Error("not found once its namespace is known")
 	}
-	must(t, spaceStore{ring: r}.Delete(namespace("new", "acme")))
+	must(t, namespaceStore{index: r}.Delete(namespace("new", "acme")))
 	if found, ok, err := r.Lookup(apikey.DigestOf("t")); !ok || err != nil || !found.Key.Deleted {
 		t.Errorf("deleted namespace: %+v, %v", found, err)
 	}
-	must(t, keyStore{ring: r}.Delete(object("new", "a", "t", 0, false)))
+	must(t, keyStore{index: r}.Delete(object("new", "a", "t", 0, false)))
 	if _, ok := r.numbers["new"]; ok {
 		t.Error("a deleted namespace without keys is remembered")
 	}
 }
 
-func TestARelistedNamespaceThatIsGoneEndsItsKeys(t *testing.T) {
-	r := ring(t, object("prod", "a", "t", 0, false))
-	must(t, spaceStore{ring: r}.Replace([]any{namespace("dev", "acme")}, ""))
+func TestTheKeysOfANamespaceMissingFromANewListAreDeleted(t *testing.T) {
+	r := index(t, object("prod", "a", "t", 0, false))
+	must(t, namespaceStore{index: r}.Replace([]any{namespace("dev", "acme")}, ""))
 	if found, ok, err := r.Lookup(apikey.DigestOf("t")); !ok || err != nil || !found.Key.Deleted {
 		t.Errorf("%+v, %v, %v", found, ok, err)
 	}
@@ -173,17 +176,17 @@ func TestARelistedNamespaceThatIsGoneEndsItsKeys(t *testing.T) {
 }
 
 func TestATenantSeesItsOwnProjectsByName(t *testing.T) {
-	r := ring(t)
+	r := index(t)
 	if got := fmt.Sprint(r.Projects("acme")); got != "[{dev acme} {prod acme}]" {
 		t.Error(got)
 	}
-	if got := r.Projects("nobody"); got == nil || len(got) != 0 {
+	if got := r.Projects("unknown"); got == nil || len(got) != 0 {
 		t.Errorf("%v", got)
 	}
 }
 
 func TestReadersAndWritersAtOnce(t *testing.T) {
-	r := ring(t)
+	r := index(t)
 	var readers sync.WaitGroup
 	stop := make(chan struct{})
 	for range 4 {
@@ -205,19 +208,19 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	}
 	for range 200 {
 		for i := range 50 {
-			must(t, keyStore{ring: r}.Add(object("prod", fmt.Sprint("k", i), fmt.Sprint("t", i), 0, false)))
+			must(t, keyStore{index: r}.Add(object("prod", fmt.Sprint("k", i), fmt.Sprint("t", i), 0, false)))
 		}
-		must(t, keyStore{ring: r}.Replace(nil, ""))
+		must(t, keyStore{index: r}.Replace(nil, ""))
 	}
 	close(stop)
 	readers.Wait()
 }
 
-// TestTheSlabAgreesWithAMap adds, changes and removes keys at random, with names and digests that
-// collide, and compares with the obvious.
-func TestTheSlabAgreesWithAMap(t *testing.T) {
+// TestTheIndexAgreesWithAMap adds, changes and removes keys at random, with names and digests that
+// collide, and compares with a map.
+func TestTheIndexAgreesWithAMap(t *testing.T) {
 	draw := rand.New(rand.NewPCG(1, 2))
-	r, want := ring(t), map[string]*v1alpha1.ApiKey{}
+	r, want := index(t), map[string]*v1alpha1.ApiKey{}
 	for step := range 20_000 {
 		ns, name, token := []string{"prod", "dev", "lone"}[draw.IntN(3)], fmt.Sprint("k", draw.IntN(60)), fmt.Sprint("t", draw.IntN(90))
 		o := object(ns, name, token, time.Duration(draw.IntN(5))*time.Hour, draw.IntN(2) == 0)
@@ -227,10 +230,10 @@ func TestTheSlabAgreesWithAMap(t *testing.T) {
 		}
 		switch draw.IntN(3) {
 		case 0:
-			must(t, keyStore{ring: r}.Delete(o))
+			must(t, keyStore{index: r}.Delete(o))
 			delete(want, ns+"/"+name)
 		default:
-			must(t, keyStore{ring: r}.Add(o))
+			must(t, keyStore{index: r}.Add(o))
 			want[ns+"/"+name] = o
 		}
 		if draw.IntN(500) == 0 {
@@ -238,19 +241,16 @@ func TestTheSlabAgreesWithAMap(t *testing.T) {
 			for _, o := range want {
 				list = append(list, o)
 			}
-			must(t, keyStore{ring: r}.Replace(list, ""))
+			must(t, keyStore{index: r}.Replace(list, ""))
 		}
 		if step%20 == 0 {
 			agree(t, r, want)
 		}
 	}
-	if r.slab.names.size() > 8<<20 {
-		t.Errorf("%d bytes of names for %d keys: what is gone is kept", r.slab.names.size(), len(want))
-	}
 }
 
-// agree compares every digest's holder with the obvious.
-func agree(t *testing.T, r *Ring, want map[string]*v1alpha1.ApiKey) {
+// agree compares the holder of every digest with a map.
+func agree(t *testing.T, r *Index, want map[string]*v1alpha1.ApiKey) {
 	t.Helper()
 	best := map[apikey.Digest]*v1alpha1.ApiKey{}
 	for _, o := range want {
@@ -280,49 +280,49 @@ func agree(t *testing.T, r *Ring, want map[string]*v1alpha1.ApiKey) {
 }
 
 func TestWhatComesAndGoesLeavesNothingBehind(t *testing.T) {
-	r := ring(t)
+	r := index(t)
 	for i := range 5000 {
 		ns := fmt.Sprint("ns", i)
-		must(t, spaceStore{ring: r}.Add(namespace(ns, "acme")))
+		must(t, namespaceStore{index: r}.Add(namespace(ns, "acme")))
 		o := object(ns, "k", fmt.Sprint("t", i), 0, false)
 		o.Spec.Scopes = []v1alpha1.Scope{v1alpha1.Scope(fmt.Sprint("scope", i))}
 		o.Spec.AllowedCIDRs = []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.0.%d.%d/32", i/250, i%250))}
-		must(t, keyStore{ring: r}.Add(o))
+		must(t, keyStore{index: r}.Add(o))
 		if found, ok, err := r.Lookup(apikey.DigestOf(fmt.Sprint("t", i))); !ok || err != nil || found.Principal.Scopes != authn.Scopes(fmt.Sprint("scope", i)) || len(found.Key.Networks) != 1 {
 			t.Fatalf("%+v, %v, %v", found, ok, err)
 		}
 		if i%2 == 0 { // either may be seen to go first
-			must(t, keyStore{ring: r}.Delete(o))
-			must(t, spaceStore{ring: r}.Delete(namespace(ns, "acme")))
+			must(t, keyStore{index: r}.Delete(o))
+			must(t, namespaceStore{index: r}.Delete(namespace(ns, "acme")))
 		} else {
-			must(t, spaceStore{ring: r}.Delete(namespace(ns, "acme")))
-			must(t, keyStore{ring: r}.Delete(o))
+			must(t, namespaceStore{index: r}.Delete(namespace(ns, "acme")))
+			must(t, keyStore{index: r}.Delete(o))
 		}
 	}
-	if len(r.spaces) > 10 || len(r.slab.scopes.items) > 10 || len(r.slab.networks.items) > 10 || r.slab.keys.high > 10 || len(r.slab.names.chunks) > 64 {
-		t.Errorf("left behind: %d Namespaces, %d scopes, %d networks, %d keys, %d chunks", len(r.spaces), len(r.slab.scopes.items), len(r.slab.networks.items), r.slab.keys.high, len(r.slab.names.chunks))
+	if keys, credentials := r.Size(); len(r.namespaces) > 10 || keys != 0 || credentials != 0 {
+		t.Errorf("left behind: %d Namespaces, %d keys, %d credentials", len(r.namespaces), keys, credentials)
 	}
 }
 
-func TestALookUpDoesNotAllocate(t *testing.T) {
-	r := ring(t, object("prod", "a", "t", 0, false))
+func TestALookupDoesNotAllocate(t *testing.T) {
+	r := index(t, object("prod", "a", "t", 0, false))
 	d := apikey.DigestOf("t")
 	if n := testing.AllocsPerRun(100, func() { _, _, _ = r.Lookup(d) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-func TestARingOfSomeNamespacesKnowsTheirsAlone(t *testing.T) {
+func TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys(t *testing.T) {
 	r := New(0)
 	r.expect([]string{"prod", "dev"})
-	prod, dev := keyStore{ring: r, namespace: "prod"}, keyStore{ring: r, namespace: "dev"}
+	prod, dev := keyStore{index: r, namespace: "prod"}, keyStore{index: r, namespace: "dev"}
 	must(t, prod.Replace([]any{object("prod", "a", "t", 0, false), object("prod", "b", "u", 0, false)}, ""))
 	must(t, dev.Replace([]any{object("dev", "a", "v", 0, false)}, ""))
-	must(t, spaceStore{ring: r, namespace: "prod"}.Replace([]any{namespace("prod", "acme")}, ""))
+	must(t, namespaceStore{index: r, namespace: "prod"}.Replace([]any{namespace("prod", "acme")}, ""))
 	if r.Ready() {
 		t.Fatal("ready before all lists are complete")
 	}
-	must(t, spaceStore{ring: r, namespace: "dev"}.Replace(nil, "")) // not there yet
+	must(t, namespaceStore{index: r, namespace: "dev"}.Replace(nil, "")) // not there yet
 	if !r.Ready() {
 		t.Fatal("not ready when all lists are complete")
 	}
@@ -332,12 +332,12 @@ func TestARingOfSomeNamespacesKnowsTheirsAlone(t *testing.T) {
 	if _, _, err := r.Lookup(apikey.DigestOf("v")); !errors.Is(err, authn.ErrUnsynced) {
 		t.Fatalf("the tenant of dev is not known: %v", err)
 	}
-	must(t, spaceStore{ring: r, namespace: "dev"}.Add(namespace("dev", "")))
+	must(t, namespaceStore{index: r, namespace: "dev"}.Add(namespace("dev", "")))
 	must(t, prod.Replace([]any{object("prod", "b", "w", 0, false)}, "")) // a list of prod says nothing of dev
 	if got := holder(t, r, "t") + holder(t, r, "u") + " " + holder(t, r, "v") + " " + holder(t, r, "w"); got != " dev/a prod/b" {
 		t.Fatalf("got %s", got)
 	}
-	must(t, spaceStore{ring: r, namespace: "dev"}.Replace(nil, "")) // deleted while nobody watched
+	must(t, namespaceStore{index: r, namespace: "dev"}.Replace(nil, "")) // deleted while no watch was open
 	if got := r.Projects("acme"); len(got) != 1 || len(r.Projects("dev")) != 0 {
 		t.Fatalf("projects %v", got)
 	}
