@@ -306,10 +306,3 @@ func (ix *Index) replaceNamespaces(tenants map[string]string, only string) {
 	}
 }
 
-// tenantOf returns the tenant of a Namespace: its label, else its own name.
-func tenantOf(o metav1.Object) string {
-	if t := o.GetLabels()[v1alpha1.TenantLabel]; t != "" {
-		return t
-	}
-	return o.GetName()
-}

@@ -100,7 +100,7 @@ func TestAPrincipalIsReadFromTheKey(t *testing.T) {
 		t.Errorf("got %+v, %v", found.Principal, err)
 	}
 	found, _, _ = r.Lookup(apikey.DigestOf("u"))
-	want = authn.Principal{Role: authn.Member, Tenant: "lone", Method: authn.APIKey, Key: found.Principal.Key, Credential: apikey.DigestOf("u")}
+	want = authn.Principal{Role: authn.Member, Tenant: "namespace/lone", Method: authn.APIKey, Key: found.Principal.Key, Credential: apikey.DigestOf("u")}
 	if found.Principal != want || found.Principal.Username() != "apikey:lone:b" || found.Principal.ID() != uuid.UUID(uid(object("lone", "b", "u", 0, false))).String() {
 		t.Errorf("a key without an owner: %+v", found.Principal)
 	}
@@ -182,6 +182,17 @@ func TestATenantSeesItsOwnProjectsByName(t *testing.T) {
 	}
 	if got := r.Projects("unknown"); got == nil || len(got) != 0 {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestANamespaceDoesNotJoinATenantByItsName(t *testing.T) {
+	r := index(t)
+	must(t, namespaceStore{index: r}.Add(namespace("acme", "")))
+	if got := fmt.Sprint(r.Projects("acme")); got != "[{dev acme} {prod acme}]" {
+		t.Errorf("tenant acme has %s", got)
+	}
+	if got := fmt.Sprint(r.Projects("namespace/acme")); got != "[{acme namespace/acme}]" {
+		t.Errorf("the Namespace is its own tenant: %s", got)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 // These are all permissions of the server. It has none on Secrets.
@@ -189,7 +190,7 @@ func (s namespaceStore) put(obj any, gone bool) error {
 	if !ok {
 		return fmt.Errorf("store Namespace: got %T", obj)
 	}
-	s.index.putNamespace(o.Name, tenantOf(o), gone)
+	s.index.putNamespace(o.Name, kube.TenantOf(o), gone)
 	return nil
 }
 
@@ -200,7 +201,7 @@ func (s namespaceStore) Replace(list []any, _ string) error {
 		if !ok {
 			return fmt.Errorf("list Namespaces: got %T", obj)
 		}
-		tenants[o.Name] = tenantOf(o)
+		tenants[o.Name] = kube.TenantOf(o)
 	}
 	s.index.replaceNamespaces(tenants, s.namespace)
 	s.index.listed(watchName(watchedNamespaces, s.namespace))

@@ -131,7 +131,7 @@ func TestAuthorize(t *testing.T) {
 
 func TestAKeyThatIsItsOwnAccountOwnsItself(t *testing.T) {
 	o := key("", v1alpha1.RoleViewer)
-	self := Caller{Principal: authn.Principal{Role: authn.Viewer, Tenant: "acme", Method: authn.APIKey, Key: authn.Key{Namespace: "acme-dev", Name: "k"}},
+	self := Caller{Principal: authn.Principal{Role: authn.Viewer, Tenant: "acme", Method: authn.APIKey, Key: authn.KeyRef{Namespace: "acme-dev", Name: "k"}},
 		Projects: []string{"acme-dev"}, Key: o}
 	if p := Authorize(self, Read, o, nil); p != nil {
 		t.Errorf("itself: %v", p)
