@@ -142,6 +142,7 @@ func TestWrongValuesAreRefusedWithWhatIsWrong(t *testing.T) {
 		"server.httpRoute.enabled=true":          "give server.httpRoute.parentRefs",
 		"server.tls.certManager.enabled=true":    "give its issuerRef",
 		"server.service.type=External":           "value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
+		"logLevel=verbose":                       "at '/logLevel'",
 		"tokenPrefix=Kaana_":                     "at '/tokenPrefix'",
 		"watchNamespaces={Acme}":                 "at '/watchNamespaces/0'",
 		"activity.database=mysql":                "value must be one of 'sqlite', 'postgres', 'off'",
