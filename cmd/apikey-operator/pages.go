@@ -13,7 +13,7 @@ import (
 )
 
 // newSignIn returns where people sign in, nil when there are no pages.
-func newSignIn(cfg config.Server) (*session.Door, error) {
+func newSignIn(cfg config.Server) (*session.Sessions, error) {
 	issuer, on, err := cfg.PagesIssuer()
 	if err != nil || !on {
 		return nil, err

@@ -77,7 +77,7 @@ var breakages = []breakage{
 	{activityDir + "/unusual.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestUnusual", ""},
 	{activityDir + "/store.go", `DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),`, `DO UPDATE SET count = excluded.count, last = excluded.last"),`, activityDir, "TestStores", ""},
 	{"internal/web/session/seal.go", `s.aead.Open(nil, nonce, sealed, []byte(name))`, `s.aead.Open(nil, nonce, sealed, []byte(sessionName))`, "internal/web/session", "TestASessionIsSealedAndKeptToThisHost", ""},
-	{"internal/web/session/login.go", `!d.now().Before(a.Expires), `, ``, "internal/web/session", "TestASignInBeginsAndEndsInOneBrowser", ""},
+	{"internal/web/session/signin.go", `!s.now().Before(a.Expires), `, ``, "internal/web/session", "TestASignInBeginsAndEndsInOneBrowser", ""},
 	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
 	{"internal/keyring/slab.go", "t.refs[i], i = t.refs[j], j", "i = j", "internal/keyring", "TestTheSlabAgreesWithAMap", ""},

@@ -47,7 +47,7 @@ type Options struct {
 	Metrics  *Metrics
 	Manage   *manage.Service  // nil: keys are not managed here
 	Activity *activity.Keeper // of NewRecorder; nil: nobody counts what keys are used for
-	Login    *session.Door    // nil: there are no pages
+	Login    *session.Sessions    // nil: there are no pages
 
 	// TrustedProxies are believed what they say in X-Forwarded-For.
 	TrustedProxies []netip.Prefix

@@ -20,7 +20,7 @@ import (
 	"github.com/kaana/apikey-operator/test/issuer"
 )
 
-func door(t *testing.T, fill byte) *Door {
+func sessions(t *testing.T, fill byte) *Sessions {
 	t.Helper()
 	d, err := New(Config{Key: bytes.Repeat([]byte{fill}, KeySize), URL: "https://keys.example.com", Issuer: "https://issuer.invalid/"}, time.Now)
 	if err != nil {
@@ -41,7 +41,7 @@ func browse(w *httptest.ResponseRecorder) *http.Request {
 }
 
 func TestASessionIsSealedAndKeptToThisHost(t *testing.T) {
-	d := door(t, 1)
+	d := sessions(t, 1)
 	for _, size := range []int{10, 2000, 9000} {
 		s := session{Access: strings.Repeat("a", size), Refresh: "r", Expires: time.Now().Add(time.Hour), Ends: time.Now().Add(time.Hour)}
 		w := httptest.NewRecorder()
@@ -56,7 +56,7 @@ func TestASessionIsSealedAndKeptToThisHost(t *testing.T) {
 		if got, ok := d.Token(httptest.NewRecorder(), browse(w)); !ok || got != s.Access {
 			t.Errorf("%d bytes: %v", size, ok)
 		}
-		if _, ok := door(t, 2).Token(httptest.NewRecorder(), browse(w)); ok {
+		if _, ok := sessions(t, 2).Token(httptest.NewRecorder(), browse(w)); ok {
 			t.Error("another key opens it")
 		}
 		renamed := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -96,7 +96,7 @@ func TestASessionEnds(t *testing.T) {
 		"nor one whose token has, and cannot be renewed": {session{Access: "a", Expires: now.Add(-time.Second), Ends: now.Add(time.Hour)}, false},
 		"a token about to end is used until it does":     {session{Access: "a", Expires: now.Add(10 * time.Second), Ends: now.Add(time.Hour)}, true},
 	} {
-		d := door(t, 1)
+		d := sessions(t, 1)
 		w := httptest.NewRecorder()
 		if err := d.sealer.write(w, httptest.NewRequest(http.MethodGet, "/", nil), sessionName, c.s, time.Hour); err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestASessionEnds(t *testing.T) {
 }
 
 func TestASignInBeginsAndEndsInOneBrowser(t *testing.T) {
-	d := door(t, 1)
+	d := sessions(t, 1)
 	good := attempt{State: "s", Nonce: "n", Verifier: "v", Next: "/", Expires: time.Now().Add(time.Minute)}
 	late := good
 	late.Expires = time.Now()
