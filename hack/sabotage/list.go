@@ -11,6 +11,7 @@ const (
 	cadence = core + "/cadence.go"
 	jwtDir  = "internal/authn/jwt"
 
+	doorDir      = "internal/door"
 	manageDir    = "internal/manage"
 	activityDir  = "internal/activity"
 	keyringDir   = "internal/keyring"
@@ -55,9 +56,9 @@ var breakages = []breakage{
 	{"internal/keyring/slab.go", `return s.claim(a).Precedes(s.claim(b))`, `return s.claim(b).Precedes(s.claim(a))`, "internal/keyring", "TestADigestBelongsToTheBestClaim", ""},
 	{"internal/keyring/ring.go", `Deleted: k.deleted || in.gone`, `Deleted: k.deleted`, "internal/keyring", "TestAKeyInAnUnknownNamespaceIsUndecidedAndInADeletedOneOver", ""},
 	{"internal/keyring/ring.go", `if s.tenant == tenant && s.known && !s.gone {`, `if s.known && !s.gone {`, "internal/keyring", "TestATenantSeesItsOwnProjectsByName", ""},
-	{"internal/server/bearer.go", `case len(headers) > 1, elsewhere(r):`, `case elsewhere(r):`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
-	{"internal/server/bearer.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
-	{"internal/server/rest.go", "case err != nil:\n\t\tundecidedAnswer.write(w)", "case err != nil && false:\n\t\tundecidedAnswer.write(w)", "internal/server", "TestAServerThatDoesNotKnowYetSaysSoAndNeverNo", ""},
+	{doorDir + "/credential.go", `case len(headers) > 1, elsewhere(r):`, `case elsewhere(r):`, doorDir, "TestBearerReadsExactlyOneCredential", ""},
+	{doorDir + "/credential.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, doorDir, "TestBearerReadsExactlyOneCredential", ""},
+	{doorDir + "/respond.go", "case err != nil:\n\t\treturn undecided", "case err != nil && false:\n\t\treturn undecided", doorDir, "TestAServerThatCannotDecideYetSaysSoAndNeverDenies", ""},
 	{decide, `if !s.Consumers.Asked || s.Consumers.Told == "" {`, `if !s.Consumers.Asked {`, core, "TestConsumersAreToldOfEachNewTokenButTheFirst", ""},
 	{decide, "if s.Template.Text != \"\" {", "if false {", core, "TestAFaultyTemplateCostsNoDelivery", ""},
 	{core + "/template.go", `; !ok || !known {`, `; !ok || !known && false {`, core, "TestATemplateShowsTheFieldsOfAKey", ""},
@@ -72,7 +73,7 @@ var breakages = []breakage{
 	{manageDir + "/keys.go", `if authn.ParseRole(string(o.Spec.Role)) > author.Role {`, `if false {`, e2e, "TestEndToEnd", "exceeds its author"},
 	{manageDir + "/keys.go", `by.Bits() <= n.Bits() && by.Contains(n.Addr())`, `by.Contains(n.Addr())`, e2e, "TestEndToEnd", "exceeds its author"},
 	{manageDir + "/change.go", `if author.Role < authn.Admin && o.Annotations[SuspendedByAnnotation] != author.ID() {`, `if false {`, e2e, "TestEndToEnd", "deliver to a Secret when asked"},
-	{"internal/server/api.go", "if !ok {\n\t\treturn\n\t}\n\th := w.Header()", "if !ok && r.Method != http.MethodGet {\n\t\treturn\n\t}\n\th := w.Header()", e2e, "TestEndToEnd", "access table"},
+	{"internal/rest/api.go", "if !ok {\n\t\treturn\n\t}\n\tdoor.Uncached", "if !ok && r.Method != http.MethodGet {\n\t\treturn\n\t}\n\tdoor.Uncached", e2e, "TestEndToEnd", "access table"},
 	{activityDir + "/recorder.go", `c.count++`, `c.count = 1`, activityDir, "TestTheRecorderCountsEverythingOnce", ""},
 	{activityDir + "/unusual.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestUnusual", ""},
 	{activityDir + "/store.go", `DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),`, `DO UPDATE SET count = excluded.count, last = excluded.last"),`, activityDir, "TestStores", ""},
@@ -81,10 +82,10 @@ var breakages = []breakage{
 	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
 	{"internal/keyring/slab.go", "t.refs[i], i = t.refs[j], j", "i = j", "internal/keyring", "TestTheSlabAgreesWithAMap", ""},
-	{"internal/server/bearer.go", `if from = address.Unmap(); !within(s.TrustedProxies, from) {`, `if from = address.Unmap(); true {`, "internal/server", "TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas", ""},
-	{"internal/server/forwardauth.go", "for i, name := range identity {\n\t\th[name]", "for i, name := range identity[:6] {\n\t\th[name]", "internal/server", "TestForwardAuthDemandsWhatItsQuerySays", ""},
-	{"internal/server/tokenreview.go", `if s.ReviewersNeedCertificate &&`, `if false &&`, "internal/server", "TestAReviewWantsTheCertificateOfTheAPIServerWhenToldTo", ""},
-	{"internal/server/introspection.go", `authn.Rule{Tenant: caller.Tenant}`, `authn.Rule{}`, "internal/server", "TestIntrospectionTellsOfItsOwnTenantOnly", ""},
+	{doorDir + "/client.go", `if from = address.Unmap(); !t.contains(from) {`, `if from = address.Unmap(); true {`, doorDir, "TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas", ""},
+	{doorDir + "/forwardauth.go", `for i, name := range IdentityHeaders {`, `for i, name := range IdentityHeaders[:6] {`, doorDir, "TestForwardAuthDemandsWhatItsQuerySays", ""},
+	{doorDir + "/tokenreview.go", `if t.RequireCertificate &&`, `if false &&`, doorDir, "TestAReviewRequiresTheCertificateOfTheAPIServerWhenConfigured", ""},
+	{doorDir + "/introspection.go", `authn.Rule{Tenant: caller.Tenant}`, `authn.Rule{}`, doorDir, "TestIntrospectionAnswersForItsOwnTenantOnly", ""},
 	{jwtDir + "/strict.go", `if _, twice := out[key]; twice || !ok {`, `if _, twice := out[key]; twice && false || !ok {`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 	{jwtDir + "/strict.go", `[]string{"crit", "b64", "zip"}`, `[]string{"b64", "zip"}`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 	{jwtDir + "/strict.go", `if !utf8.Valid(text) {`, `if !utf8.Valid(text) && false {`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
