@@ -12,9 +12,12 @@ import (
 )
 
 // metricsHandler returns the handler of the metrics address of the server.
-func metricsHandler(registry prometheus.Gatherer) http.Handler {
+func metricsHandler(registry prometheus.Gatherer, profiling bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	for path, h := range profiles(profiling) {
+		mux.Handle(path, h)
+	}
 	return mux
 }
 

@@ -68,7 +68,8 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 	group.Go(func() error { return door.Serve(ctx, listeners[0], serving, endpoints(cfg, s), log) })
 	group.Go(func() error { return s.reportActivity(ctx) })
 	if l := listeners[1]; l != nil {
-		group.Go(func() error { return door.Serve(ctx, l, serving, metricsHandler(registry), log) })
+		h := metricsHandler(registry, cfg.Profiling)
+		group.Go(func() error { return door.Serve(ctx, l, serving, h, log) })
 	}
 	if l := listeners[2]; l != nil {
 		check := &envoy.ExtAuthz{Auth: s.auth, Proxies: cfg.Proxies()}
