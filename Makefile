@@ -131,7 +131,8 @@ bench: controlplane ## Compare the server with minimal programs on this machine 
 .PHONY: fuzz
 fuzz: ## Fuzz the parsers of tokens, schedules, templates, JWTs, reviews, checks and sign-in redirects, a minute each.
 	@for f in FuzzDigest FuzzSchedule FuzzTemplate; do go test ./internal/apikey -run '^$$' -fuzz $$f -fuzztime 60s; done
-	@for f in FuzzTokenReview FuzzCheckRequest; do go test ./internal/server -run "^$$" -fuzz $$f -fuzztime 60s; done
+	@go test ./internal/door -run '^$$' -fuzz FuzzTokenReview -fuzztime 60s
+	@go test ./internal/door/envoy -run '^$$' -fuzz FuzzCheckRequest -fuzztime 60s
 	@go test ./internal/authn/jwt -run '^$$' -fuzz FuzzToken -fuzztime 60s
 	@go test ./internal/web/session -run '^$$' -fuzz FuzzLocal -fuzztime 60s
 

@@ -31,7 +31,7 @@ const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 // getCertificate is that of tls.Config.
 type getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-// addAdmission adds the webhook's server and, in the background, whoever keeps its certificate.
+// addAdmission adds the server of the webhook and the runnable that maintains its certificate.
 func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) error {
 	if cfg.Admission.Listen == config.Off {
 		return nil
@@ -61,9 +61,10 @@ func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) err
 	return nil
 }
 
-// admissionCertificate returns who keeps the webhook's certificate: files that somebody else writes,
-// or the controller itself.
-func admissionCertificate(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) (manager.Runnable, getCertificate, error) {
+// admissionCertificate returns the runnable that maintains the webhook's certificate: it reads files, if the
+// configuration names them, or else issues the certificate itself.
+func admissionCertificate(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) (
+	manager.Runnable, getCertificate, error) {
 	a := cfg.Admission
 	if a.TLS.CertFile != "" {
 		files, err := certwatcher.New(a.TLS.CertFile, a.TLS.KeyFile)
@@ -80,12 +81,15 @@ func admissionCertificate(mgr ctrl.Manager, cfg config.Controller, log *slog.Log
 		a.Host = "apikey-operator-admission." + own + ".svc"
 	}
 	trust := &admission.Trust{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
-	made := &bootstrap.Certificate{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secret: client.ObjectKey{Namespace: own, Name: admission.CertificateSecret},
-		Hosts: []string{a.Host}, Trust: trust.CA, Log: log}
+	made := &bootstrap.Certificate{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Secret: client.ObjectKey{Namespace: own, Name: admission.CertificateSecret},
+		Hosts:  []string{a.Host}, Trust: trust.CA, Log: log,
+	}
 	return made, made.Get, nil
 }
 
-// addServerSecrets adds, in the background, whoever makes what the server mounts.
+// addServerSecrets adds the runnables that create the Secrets of the server: its certificate and its session key.
 func addServerSecrets(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) error {
 	s := cfg.Server
 	if s.CertificateSecret == "" && s.SessionKeySecret == "" {
@@ -96,8 +100,11 @@ func addServerSecrets(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger)
 		return err
 	}
 	if s.CertificateSecret != "" {
-		if err := mgr.Add(&bootstrap.Certificate{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
-			Secret: client.ObjectKey{Namespace: own, Name: s.CertificateSecret}, Hosts: append([]string{"apikey-operator-server." + own + ".svc"}, s.Hosts...)}); err != nil {
+		if err := mgr.Add(&bootstrap.Certificate{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
+			Secret: client.ObjectKey{Namespace: own, Name: s.CertificateSecret},
+			Hosts:  append([]string{"apikey-operator-server." + own + ".svc"}, s.Hosts...),
+		}); err != nil {
 			return fmt.Errorf("set up the server's certificate: %w", err)
 		}
 	}

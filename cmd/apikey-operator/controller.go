@@ -62,7 +62,7 @@ func runController(ctx context.Context, cfg config.Controller, kubeconfig string
 	return nil
 }
 
-// managerOptions says what is cached and served.
+// managerOptions returns what the manager caches and serves.
 func managerOptions(cfg config.Controller) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
@@ -75,10 +75,13 @@ func managerOptions(cfg config.Controller) (ctrl.Options, error) {
 	if err != nil {
 		return ctrl.Options{}, err
 	}
+	metrics := metricsserver.Options{
+		BindAddress: cfg.Metrics, SecureServing: true, ExtraHandlers: profiles(cfg.Profiling),
+	}
 	return ctrl.Options{
 		Scheme:                        scheme,
 		HealthProbeBindAddress:        cfg.Probes,
-		Metrics:                       metricsserver.Options{BindAddress: cfg.Metrics, SecureServing: true},
+		Metrics:                       metrics,
 		LeaderElection:                cfg.LeaderElection.Enabled,
 		LeaderElectionID:              "apikey-operator.kaana.com",
 		LeaderElectionNamespace:       cfg.LeaderElection.Namespace,
@@ -87,7 +90,7 @@ func managerOptions(cfg config.Controller) (ctrl.Options, error) {
 	}, nil
 }
 
-// limited returns the Namespaces that are cached; nil: all.
+// limited returns the Namespaces to cache; nil means all.
 func limited(namespaces []string) map[string]cache.Config {
 	if len(namespaces) == 0 {
 		return nil
@@ -99,7 +102,7 @@ func limited(namespaces []string) map[string]cache.Config {
 	return out
 }
 
-// addProbes adds what the kubelet asks.
+// addProbes adds the kubelet's probes.
 func addProbes(mgr ctrl.Manager) error {
 	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
 		if err := add("ping", healthz.Ping); err != nil {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	_ "golang.org/x/crypto/x509roots/fallback" // likewise no certificates of authorities, which issuers' are verified by
+	_ "golang.org/x/crypto/x509roots/fallback" // nor the root certificates that issuers are verified with
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -45,7 +45,8 @@ func command() *cobra.Command {
 	}
 	var configFile, kubeconfig string
 	root.PersistentFlags().StringVar(&configFile, "config", "", "configuration file (YAML); without it the defaults hold")
-	root.PersistentFlags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; without it $KUBECONFIG, or the Pod's own ServiceAccount")
+	root.PersistentFlags().StringVar(&kubeconfig, "kubeconfig", "",
+		"kubeconfig file; without it $KUBECONFIG, or the Pod's own ServiceAccount")
 
 	root.AddCommand(
 		&cobra.Command{

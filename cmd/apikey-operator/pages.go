@@ -12,8 +12,8 @@ import (
 	"github.com/kaana/apikey-operator/internal/web/session"
 )
 
-// newSignIn returns where people sign in, nil when there are no pages.
-func newSignIn(cfg config.Server) (*session.Door, error) {
+// newSessions returns the sessions of the pages, and nil if there are no pages.
+func newSessions(cfg config.Server) (*session.Sessions, error) {
 	issuer, on, err := cfg.PagesIssuer()
 	if err != nil || !on {
 		return nil, err
@@ -25,11 +25,11 @@ func newSignIn(cfg config.Server) (*session.Door, error) {
 	if err := cmp.Or(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	door, err := session.New(session.Config{Issuer: issuer.Issuer.URL, ClientID: p.ClientID,
+	sessions, err := session.New(session.Config{Issuer: issuer.Issuer.URL, ClientID: p.ClientID,
 		ClientSecret: string(bytes.TrimSpace(secret)), Audience: issuer.Issuer.Audiences[0], Scopes: p.Scopes,
 		URL: p.URL, Key: key, Client: client}, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: pages.sessionKeyFile: %w", err)
 	}
-	return door, nil
+	return sessions, nil
 }

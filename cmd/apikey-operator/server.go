@@ -4,38 +4,35 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
-	eventsv1 "k8s.io/api/events/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/rest"
+	restclient "k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/activity"
-	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
 	"github.com/kaana/apikey-operator/internal/config"
+	"github.com/kaana/apikey-operator/internal/door"
+	"github.com/kaana/apikey-operator/internal/door/envoy"
 	"github.com/kaana/apikey-operator/internal/keyring"
 	"github.com/kaana/apikey-operator/internal/manage"
-	"github.com/kaana/apikey-operator/internal/server"
+	"github.com/kaana/apikey-operator/internal/rest"
 	"github.com/kaana/apikey-operator/internal/trust"
+	"github.com/kaana/apikey-operator/internal/web"
+	"github.com/kaana/apikey-operator/internal/web/session"
 )
 
 // runServer runs the server until ctx is done.
 func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *slog.Logger) error {
-	format := cfg.Format()
 	tokens, err := cfg.Issuers(time.Now)
 	if err != nil {
 		return err
@@ -54,64 +51,120 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 		return err
 	}
 	ring := keyring.New(cfg.MaxStaleness.Duration)
-	srv, registry, err := assemble(ctx, cfg, format, kube, ring, tokens, log)
+	s, err := newServer(ctx, cfg, kube, ring, tokens, log)
 	if err != nil {
 		return err
 	}
-	defer srv.Close()
+	defer s.close()
+	registry, err := register(s.collectors()...)
+	if err != nil {
+		return err
+	}
 	log.Info("server starts", "version", version(), "address", listeners[0].Addr().String(), "issuers", len(cfg.JWT))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certs.Start(ctx) })
 	group.Go(func() error { return ring.Watch(ctx, kube, cfg.WatchNamespaces...) })
 	group.Go(func() error { tokens.Run(ctx, log); return nil })
-	group.Go(func() error { return srv.Serve(ctx, listeners[0], serving) })
-	group.Go(func() error { return srv.KeepActivity(ctx) })
-	if listeners[1] != nil {
-		group.Go(func() error { return srv.ServeMetrics(ctx, listeners[1], serving, registry) })
+	group.Go(func() error { return door.Serve(ctx, listeners[0], serving, endpoints(cfg, s), log) })
+	group.Go(func() error { return s.reportActivity(ctx) })
+	if l := listeners[1]; l != nil {
+		h := metricsHandler(registry, cfg.Profiling)
+		group.Go(func() error { return door.Serve(ctx, l, serving, h, log) })
 	}
-	if listeners[2] != nil {
-		group.Go(func() error { return srv.ServeExtAuthz(ctx, listeners[2], serving) })
+	if l := listeners[2]; l != nil {
+		check := &envoy.ExtAuthz{Auth: s.auth, Proxies: cfg.Proxies()}
+		group.Go(func() error { return check.Serve(ctx, l, serving) })
 	}
 	return group.Wait()
 }
 
-func options(cfg config.Server, format apikey.Format, ring *keyring.Index, tokens *jwt.Verifier, log *slog.Logger) server.Options {
-	verifier := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
-	if len(cfg.JWT) > 0 { // else a token may be an imported key of that shape
+// server holds what the endpoints share.
+type server struct {
+	ring     *keyring.Index
+	tokens   *jwt.Verifier
+	auth     *door.Authenticator
+	manage   *manage.Service
+	keeper   *activity.Keeper  // nil: key usage is not recorded
+	sessions *session.Sessions // nil: there are no pages
+	log      *slog.Logger
+}
+
+func newServer(ctx context.Context, cfg config.Server, kube *restclient.Config, ring *keyring.Index,
+	tokens *jwt.Verifier, log *slog.Logger) (*server, error) {
+	s := &server{ring: ring, tokens: tokens, log: log}
+	var err error
+	if s.manage, err = newManager(kube, ring, cfg.Format()); err != nil {
+		return nil, err
+	}
+	if s.sessions, err = newSessions(cfg); err != nil {
+		return nil, err
+	}
+	if s.keeper, err = openActivity(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	verifier := &authn.Verifier{Format: cfg.Format(), Keys: ring, Now: time.Now}
+	if len(cfg.JWT) > 0 { // without issuers, a token of this shape may be an imported key
 		verifier.Tokens = tokens
 	}
-	return server.Options{
-		Verifier: verifier, Log: log, Metrics: &server.Metrics{},
-		TrustedProxies: cfg.Proxies(), UsernamePrefix: cfg.TokenReview.UsernamePrefix, ReviewersNeedCertificate: cfg.TokenReview.ClientCAFile != "",
+	var recorder *activity.Recorder
+	if s.keeper != nil {
+		recorder = s.keeper.Recorder
+	}
+	s.auth = door.NewAuthenticator(verifier, &door.Metrics{}, recorder, log, time.Now)
+	return s, nil
+}
+
+// endpoints lists the endpoints that speak HTTP.
+func endpoints(cfg config.Server, s *server) http.Handler {
+	proxies := door.TrustedProxies(cfg.Proxies())
+	guard := door.NewGuard(s.auth, proxies)
+	api := &rest.API{Auth: guard, Manage: s.manage, Projects: s.ring.Projects, Log: s.log, Now: time.Now}
+	if s.keeper != nil {
+		api.Activity = s.keeper.Store
+	}
+	all := []door.Mounter{
+		door.Probes{Ready: s.ring.Ready},
+		&door.TokenReview{
+			Auth:               s.auth,
+			UsernamePrefix:     cfg.TokenReview.UsernamePrefix,
+			RequireCertificate: cfg.TokenReview.ClientCAFile != "",
+		},
+		&door.Introspection{Auth: s.auth, Guard: guard},
+		api,
+	}
+	if s.sessions != nil {
+		all = append(all, &web.Pages{
+			Auth: s.auth, Proxies: proxies, Sessions: s.sessions, API: api, Manage: s.manage,
+			Projects: s.ring.Projects, Log: s.log, Now: time.Now,
+		})
+	}
+	return door.Handler(&door.ForwardAuth{Auth: s.auth, Proxies: proxies}, all...)
+}
+
+// reportActivity records key usage until ctx is done.
+func (s *server) reportActivity(ctx context.Context) error {
+	if s.keeper == nil {
+		return nil
+	}
+	return (&manage.Reporter{Service: s.manage, Log: s.log}).Run(ctx, s.keeper)
+}
+
+func (s *server) collectors() []prometheus.Collector {
+	out := []prometheus.Collector{s.auth.Metrics, s.ring, s.tokens}
+	if s.keeper != nil {
+		out = append(out, s.keeper)
+	}
+	return out
+}
+
+// close closes the activity database.
+func (s *server) close() {
+	if s.keeper != nil {
+		_ = s.keeper.Store.Close()
 	}
 }
 
-// assemble returns the server and its metrics.
-func assemble(ctx context.Context, cfg config.Server, format apikey.Format, kube *rest.Config, ring *keyring.Index, tokens *jwt.Verifier, log *slog.Logger) (*server.Server, *prometheus.Registry, error) {
-	desk, err := newManager(kube, ring, format)
-	if err != nil {
-		return nil, nil, err
-	}
-	door, err := newSignIn(cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-	keeper, err := openActivity(ctx, cfg, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	o := options(cfg, format, ring, tokens, log)
-	o.Manage, o.Activity, o.Login = desk, keeper, door
-	srv := server.New(o)
-	more := []prometheus.Collector{srv.Metrics, ring, tokens}
-	if keeper != nil {
-		more = append(more, keeper)
-	}
-	registry, err := register(more...)
-	return srv, registry, err
-}
-
-// openActivity returns who keeps what keys are used for, nil when nobody does.
+// openActivity returns the keeper of key usage, and nil if it is off.
 func openActivity(ctx context.Context, cfg config.Server, log *slog.Logger) (*activity.Keeper, error) {
 	database, on, err := cfg.Database()
 	if err != nil || !on {
@@ -121,25 +174,13 @@ func openActivity(ctx context.Context, cfg config.Server, log *slog.Logger) (*ac
 	if errors.Is(err, activity.ErrAway) { // verdicts do not wait for it
 		log.ErrorContext(ctx, "activity is kept in memory until its database answers", "error", err)
 	} else if err != nil {
-		return nil, fmt.Errorf("configuration: activity.database: %w; give a file in a folder that exists, postgres://…, or off", err)
+		return nil, fmt.Errorf("configuration: activity.database: %w; "+
+			"give a file in a folder that exists, postgres://…, or off", err)
 	}
-	return activity.NewKeeper(server.NewRecorder(), store, cfg.Activity.Retention.Duration, log), nil
+	return activity.NewKeeper(door.NewRecorder(), store, cfg.Activity.Retention.Duration, log), nil
 }
 
-// newManager returns where people manage keys: straight at the API server, so that what they read is what is.
-func newManager(kube *rest.Config, ring *keyring.Index, format apikey.Format) (*manage.Service, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), eventsv1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("register types: %w", err)
-	}
-	c, err := client.New(kube, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("make client for %s: %w", kube.Host, err)
-	}
-	return &manage.Service{Client: c, Tenants: ring, Format: format, Entropy: rand.Reader, Now: time.Now}, nil
-}
-
-// tlsConfig returns what keeps the certificate, and the TLS configuration of all doors.
+// tlsConfig returns the watcher of the certificate, and the TLS configuration of all listeners.
 func tlsConfig(cfg config.Server) (*certwatcher.CertWatcher, *tls.Config, error) {
 	certs, err := certwatcher.New(cfg.TLS.CertFile, cfg.TLS.KeyFile)
 	if err != nil {
@@ -157,7 +198,7 @@ func tlsConfig(cfg config.Server) (*certwatcher.CertWatcher, *tls.Config, error)
 	return certs, serving, nil
 }
 
-// listen opens the listeners; that of an address "0" is nil.
+// listen opens the listeners. The listener of the address "0" is nil.
 func listen(ctx context.Context, addresses ...string) ([]net.Listener, error) {
 	out := make([]net.Listener, len(addresses))
 	for i, a := range addresses {
@@ -179,15 +220,4 @@ func closeAll(listeners []net.Listener) {
 			_ = l.Close()
 		}
 	}
-}
-
-// register returns the metrics of the process.
-func register(ours ...prometheus.Collector) (*prometheus.Registry, error) {
-	registry := prometheus.NewRegistry()
-	for _, c := range append(ours, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
-	}
-	return registry, nil
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/kaana/apikey-operator/internal/activity"
-	oursrv "github.com/kaana/apikey-operator/internal/server"
+	"github.com/kaana/apikey-operator/internal/door"
 )
 
 const (
@@ -33,7 +33,7 @@ func newKeeper(ctx context.Context) (*activity.Keeper, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return activity.NewKeeper(oursrv.NewRecorder(), store, 90*24*time.Hour, slog.New(slog.DiscardHandler)), dir, nil
+	return activity.NewKeeper(door.NewRecorder(), store, 90*24*time.Hour, slog.New(slog.DiscardHandler)), dir, nil
 }
 
 // recording records ten million verdicts over ten thousand keys, flushing as often as a busy core would, and

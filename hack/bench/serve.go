@@ -33,8 +33,9 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
+	"github.com/kaana/apikey-operator/internal/door"
+	"github.com/kaana/apikey-operator/internal/door/envoy"
 	"github.com/kaana/apikey-operator/internal/keyring"
-	oursrv "github.com/kaana/apikey-operator/internal/server"
 	"github.com/kaana/apikey-operator/test/cluster"
 	"github.com/kaana/apikey-operator/test/issuer"
 )
@@ -142,14 +143,15 @@ func doors(ctx context.Context, what string, l net.Listener, config *tls.Config,
 	}
 	context.AfterFunc(ctx, func() { _ = os.RemoveAll(folder) })
 	go func() { _ = keeper.Run(ctx) }()
-	srv := oursrv.New(oursrv.Options{Verifier: v, Log: slog.New(slog.NewJSONHandler(log, nil)), Metrics: &oursrv.Metrics{}, Activity: keeper})
+	auth := door.NewAuthenticator(v, &door.Metrics{}, keeper.Recorder, slog.New(slog.NewJSONHandler(log, nil)), time.Now)
+	handler := door.Handler(&door.ForwardAuth{Auth: auth})
 	switch what {
 	case "doors":
-		go func() { _ = (&http.Server{Handler: srv.Handler()}).Serve(l) }() //nolint:gosec // as bare as the floor
+		go func() { _ = (&http.Server{Handler: handler}).Serve(l) }() //nolint:gosec // as bare as the floor
 	case "doors-tls":
-		go func() { _ = (&http.Server{Handler: srv.Handler(), TLSConfig: config}).ServeTLS(l, "", "") }() //nolint:gosec // likewise
+		go func() { _ = (&http.Server{Handler: handler, TLSConfig: config}).ServeTLS(l, "", "") }() //nolint:gosec // as bare as the floor
 	case "doors-grpc":
-		go func() { _ = srv.ServeExtAuthz(ctx, l, config) }()
+		go func() { _ = (&envoy.ExtAuthz{Auth: auth}).Serve(ctx, l, config) }()
 	default:
 		return errors.New("nothing is called " + what)
 	}

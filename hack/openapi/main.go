@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/kaana/apikey-operator/internal/server"
+	"github.com/kaana/apikey-operator/internal/rest"
 )
 
 func main() {
-	text, err := server.OpenAPI()
+	text, err := rest.OpenAPI()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "openapi:", err)
 		os.Exit(1)

@@ -11,6 +11,7 @@ const (
 	cadence = core + "/cadence.go"
 	jwtDir  = "internal/authn/jwt"
 
+	doorDir      = "internal/door"
 	manageDir    = "internal/manage"
 	activityDir  = "internal/activity"
 	keyringDir   = "internal/keyring"
@@ -55,9 +56,6 @@ var breakages = []breakage{
 	{slabDir + "/claims.go", `return s.claim(a).Precedes(s.claim(b))`, `return s.claim(b).Precedes(s.claim(a))`, keyringDir, "TestADigestBelongsToTheBestClaim", ""},
 	{keyringDir + "/index.go", `Deleted: k.Deleted || in.gone`, `Deleted: k.Deleted`, keyringDir, "TestAKeyIsUndecidedInAnUnknownNamespaceAndDeletedWithItsNamespace", ""},
 	{keyringDir + "/index.go", `if s.tenant == tenant && s.known && !s.gone {`, `if s.known && !s.gone {`, keyringDir, "TestATenantSeesItsOwnProjectsByName", ""},
-	{"internal/server/bearer.go", `case len(headers) > 1, elsewhere(r):`, `case elsewhere(r):`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
-	{"internal/server/bearer.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, "internal/server", "TestBearerReadsExactlyOneCredential", ""},
-	{"internal/server/rest.go", "case err != nil:\n\t\tundecidedAnswer.write(w)", "case err != nil && false:\n\t\tundecidedAnswer.write(w)", "internal/server", "TestAServerThatDoesNotKnowYetSaysSoAndNeverNo", ""},
 	{decide, `if !in.Consumers.Wanted || in.Consumers.Notified == "" {`, `if !in.Consumers.Wanted {`, core, "TestConsumersAreNotifiedOfEachNewTokenButTheFirst", ""},
 	{decide, "if in.TemplateFault != \"\" {", "if false {", core, "TestAFaultyTemplateCostsNoDelivery", ""},
 	{core + "/template.go", `; !ok || !known {`, `; !ok || !known && false {`, core, "TestATemplateShowsTheFieldsOfAKey", ""},
@@ -89,19 +87,12 @@ var breakages = []breakage{
 	{jwtDir + "/keyset.go", `set[m.KID] = append(set[m.KID], publicKey{`, `set[m.KID] = append(keySet{}[m.KID], publicKey{`, jwtDir, "TestKeysOfASetDoNotHideEachOther", ""},
 	{jwtDir + "/keyset.go", `if len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) {`, `if false {`, jwtDir, "TestKeysOfASetDoNotHideEachOther", ""},
 	{"internal/trust/trust.go", `case to.URL.Scheme != "https":`, `case false:`, "internal/trust", "TestAClientTrustsItsOwnCAsAndStaysOnHTTPS", ""},
-	{"internal/server/api.go", "if !ok {\n\t\treturn\n\t}\n\th := w.Header()", "if !ok && r.Method != http.MethodGet {\n\t\treturn\n\t}\n\th := w.Header()", e2e, "TestEndToEnd", "access table"},
 	{activityDir + "/recorder.go", `c.count++`, `c.count = 1`, activityDir, "TestTheRecorderCountsEverythingOnce", ""},
 	{activityDir + "/unusual.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestUnusual", ""},
 	{activityDir + "/store.go", `DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),`, `DO UPDATE SET count = excluded.count, last = excluded.last"),`, activityDir, "TestStores", ""},
-	{"internal/web/session/seal.go", `s.aead.Open(nil, nonce, sealed, []byte(name))`, `s.aead.Open(nil, nonce, sealed, []byte(sessionName))`, "internal/web/session", "TestASessionIsSealedAndKeptToThisHost", ""},
-	{"internal/web/session/login.go", `!d.now().Before(a.Expires), `, ``, "internal/web/session", "TestASignInBeginsAndEndsInOneBrowser", ""},
 	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
 	{slabDir + "/table.go", "t.refs[i], i = t.refs[j], j", "i = j", slabDir, "TestTheSlabAgreesWithAMap", ""},
-	{"internal/server/bearer.go", `if from = address.Unmap(); !within(s.TrustedProxies, from) {`, `if from = address.Unmap(); true {`, "internal/server", "TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas", ""},
-	{"internal/server/forwardauth.go", "for i, name := range identity {\n\t\th[name]", "for i, name := range identity[:6] {\n\t\th[name]", "internal/server", "TestForwardAuthDemandsWhatItsQuerySays", ""},
-	{"internal/server/tokenreview.go", `if s.ReviewersNeedCertificate &&`, `if false &&`, "internal/server", "TestAReviewWantsTheCertificateOfTheAPIServerWhenToldTo", ""},
-	{"internal/server/introspection.go", `authn.Rule{Tenant: caller.Tenant}`, `authn.Rule{}`, "internal/server", "TestIntrospectionTellsOfItsOwnTenantOnly", ""},
 	{jwtDir + "/strict.go", `if _, twice := out[key]; twice || !ok {`, `if _, twice := out[key]; twice && false || !ok {`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 	{jwtDir + "/strict.go", `[]string{"crit", "b64", "zip"}`, `[]string{"b64", "zip"}`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 	{jwtDir + "/strict.go", `if !utf8.Valid(text) {`, `if !utf8.Valid(text) && false {`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
@@ -122,4 +113,14 @@ var breakages = []breakage{
 	{pluginDir + "/lookup.go", `return len(v.keys) == 0 && authn.KindOf(token) != authn.KindOpaque`, `return authn.KindOf(token) != authn.KindOpaque`, pluginDir, "TestExplainNamesEveryReason", ""},
 	{"internal/authn/kind.go", `if !strings.Contains(presented, "..") && !strings.HasSuffix(presented, ".") {`, `if true {`, "internal/authn", "TestTheShapeOfATokenIsItsKind", ""},
 	{"internal/authn/verify.go", `v.Tokens != nil && KindOf(presented) == KindJWT`, `v.Tokens != nil && KindOf(presented) != KindOpaque`, "internal/authn", "TestTheKindOfATokenDecidesHowItIsVerified", ""},
+	{doorDir + "/credential.go", `case len(headers) > 1, elsewhere(r):`, `case elsewhere(r):`, doorDir, "TestBearerReadsExactlyOneCredential", ""},
+	{doorDir + "/credential.go", `c <= ' ' || c == ',' || c >= 0x7f`, `c <= ' ' || c >= 0x7f`, doorDir, "TestBearerReadsExactlyOneCredential", ""},
+	{doorDir + "/respond.go", "case err != nil:\n\t\treturn undecided", "case err != nil && false:\n\t\treturn undecided", doorDir, "TestAServerThatCannotDecideYetSaysSoAndNeverDenies", ""},
+	{"internal/rest/api.go", "if !ok {\n\t\treturn\n\t}\n\tdoor.Uncached", "if !ok && r.Method != http.MethodGet {\n\t\treturn\n\t}\n\tdoor.Uncached", e2e, "TestEndToEnd", "access table"},
+	{"internal/web/session/seal.go", `s.aead.Open(nil, nonce, sealed, []byte(name))`, `s.aead.Open(nil, nonce, sealed, []byte(sessionName))`, "internal/web/session", "TestASessionIsSealedAndKeptToThisHost", ""},
+	{"internal/web/session/signin.go", `!s.now().Before(a.Expires), `, ``, "internal/web/session", "TestASignInBeginsAndEndsInOneBrowser", ""},
+	{doorDir + "/client.go", `if from = address.Unmap(); !t.contains(from) {`, `if from = address.Unmap(); true {`, doorDir, "TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas", ""},
+	{doorDir + "/forwardauth.go", `for i, name := range IdentityHeaders {`, `for i, name := range IdentityHeaders[:6] {`, doorDir, "TestForwardAuthDemandsWhatItsQuerySays", ""},
+	{doorDir + "/tokenreview.go", `if t.RequireCertificate &&`, `if false &&`, doorDir, "TestAReviewRequiresTheCertificateOfTheAPIServerWhenConfigured", ""},
+	{doorDir + "/introspection.go", `authn.Rule{Tenant: caller.Tenant}`, `authn.Rule{}`, doorDir, "TestIntrospectionAnswersForItsOwnTenantOnly", ""},
 }

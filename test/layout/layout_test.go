@@ -11,15 +11,19 @@ import (
 
 const module = "github.com/kaana/apikey-operator/"
 
-// floors are the packages of this module from the ground up. A package imports only from lower
-// floors; packages of one floor do not import each other.
+// floors are the packages, lowest first. A package imports only packages of lower floors; packages of the same floor do
+// not import each other.
 var floors = [][]string{
 	{"api/v1alpha1", "internal/denial", "internal/trust"},
 	{"internal/apikey", "internal/activity", "internal/web/session"},
 	{"internal/apikey/kube", "internal/authn"},
-	{"internal/keyring/slab", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/manage", "internal/bootstrap"},
-	{"internal/keyring", "internal/config"},
-	{"internal/server", "internal/cli"},
+	{
+		"internal/keyring/slab", "internal/controller", "internal/admission", "internal/authn/jwt", "internal/manage",
+		"internal/bootstrap",
+	},
+	{"internal/keyring", "internal/config", "internal/door"},
+	{"internal/door/envoy", "internal/rest", "internal/cli"},
+	{"internal/web"},
 	{"cmd/apikey-operator", "cmd/kubectl-apikey"},
 }
 
@@ -55,6 +59,18 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
+// TestOnlyTheEnvoyEndpointNeedsGRPC keeps the protobufs of one proxy out of the other endpoints.
+func TestOnlyTheEnvoyEndpointNeedsGRPC(t *testing.T) {
+	for _, p := range []string{"internal/door", "internal/rest", "internal/web", "internal/manage"} {
+		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, module+p) {
+			if strings.HasPrefix(dep, "google.golang.org/grpc") || strings.Contains(dep, "/envoy") {
+				t.Errorf("%s imports %s", p, dep)
+			}
+		}
+	}
+}
+
+// TestTheCoreIsStandardLibraryAndACronParser allows our own packages too; TestImportsPointDown limits those.
 func TestTheCoreIsStandardLibraryAndACronParser(t *testing.T) {
 	for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, module+"internal/apikey") {
 		if strings.Contains(dep, ".") && dep != "github.com/robfig/cron/v3" && !strings.HasPrefix(dep, module) {
@@ -66,7 +82,7 @@ func TestTheCoreIsStandardLibraryAndACronParser(t *testing.T) {
 // TestNoDoorReachesTheController keeps the two processes apart in the code, as their permissions
 // are in the cluster.
 func TestNoDoorReachesTheController(t *testing.T) {
-	for _, p := range []string{"internal/server", "internal/keyring", "internal/authn"} {
+	for _, p := range []string{"internal/web", "internal/rest", "internal/door/envoy", "internal/keyring", "internal/authn"} {
 		for _, dep := range list(t, "-deps", module+p) {
 			if dep == module+"internal/controller" {
 				t.Errorf("%s depends on %s", p, dep)

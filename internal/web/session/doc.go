@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package session signs people in at an OpenID Connect issuer and keeps them signed in: authorization code with PKCE
-// (RFC 7636), and a session that is one sealed cookie, so that any replica with the same key takes it.
+// Package session signs users in at an OpenID Connect issuer, with an authorization code and PKCE (RFC 7636), and keeps
+// the session in an encrypted cookie. Any replica with the same key accepts the cookie.
 //
-// It says which access token a browser has, and never what that token may do: the verdict on it is the same
-// as on any other token.
+// It returns the access token of a browser. It does not decide what the token may do: door.Authenticator verifies it like
+// any other token.
 package session

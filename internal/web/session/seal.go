@@ -23,11 +23,11 @@ const (
 	maxChunks = 4
 )
 
-// encoding is strict: there is one text for a value, not several.
+// encoding is strict: each value has exactly one text form.
 var encoding = base64.RawURLEncoding.Strict()
 
-// sealer puts values into cookies that nobody can read or change (AES-256-GCM, with the cookie's name as
-// additional data, so that one cookie cannot stand for another).
+// sealer encrypts and authenticates cookies (AES-256-GCM). The cookie's name is additional data, so that one cookie
+// cannot replace another.
 type sealer struct{ aead cipher.AEAD }
 
 func newSealer(key []byte) (sealer, error) {
@@ -44,7 +44,7 @@ func newSealer(key []byte) (sealer, error) {
 
 var errSealed = errors.New("no cookie of ours")
 
-// write puts a value into cookies of that name, in as many as it takes.
+// write stores a value in as many cookies of that name as necessary.
 func (s sealer) write(w http.ResponseWriter, r *http.Request, name string, value any, lifetime time.Duration) error {
 	plain, err := json.Marshal(value)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s sealer) read(r *http.Request, name string, into any) error {
 	return nil
 }
 
-// expire takes the cookies of that name away, from a part on.
+// expire removes the cookies of that name, beginning with the part from.
 func expire(w http.ResponseWriter, r *http.Request, name string, from int) {
 	for n := from; n < maxChunks; n++ {
 		if _, err := r.Cookie(part(name, n)); err == nil {
@@ -97,9 +97,12 @@ func expire(w http.ResponseWriter, r *http.Request, name string, from int) {
 	}
 }
 
-// part names a part of a cookie. The prefix has the browser keep it to this host and to HTTPS.
+// part names a part of a cookie. With the prefix, browsers send it to this host and over HTTPS only.
 func part(name string, n int) string { return fmt.Sprintf("__Host-kaana-%s-%d", name, n) }
 
 func cookie(name, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: maxAge,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
 }

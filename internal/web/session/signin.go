@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+)
+
+const (
+	// CallbackPath is the path to which the issuer redirects after a sign-in.
+	CallbackPath = "/login/callback"
+
+	attemptName, sessionName = "login", "session"
+
+	attemptLifetime = 10 * time.Minute
+	sessionLifetime = 12 * time.Hour // after that a new sign-in is required, even if tokens were refreshed
+	refreshBefore   = time.Minute
+	issuerTimeout   = 10 * time.Second
+)
+
+// Config configures the sign-in.
+type Config struct {
+	Issuer       string // its URL, exactly as the issuer writes it
+	ClientID     string
+	ClientSecret string   // empty: a public client
+	Audience     string   // of the access token; Auth0 expects it as a parameter
+	Scopes       []string // requested in addition to the scopes of OpenID Connect: those that the pages need
+	URL          string   // public URL of this server, without a path
+	Key          []byte   // encrypts cookies; the same for all replicas
+	Client       *http.Client
+}
+
+// Sessions signs users in and out, and keeps each session in an encrypted cookie. Create one with New.
+type Sessions struct {
+	config Config
+	sealer sealer
+	now    func() time.Time
+
+	mu       sync.Mutex
+	provider *oidc.Provider // nil until the issuer has answered
+}
+
+// New returns Sessions. The issuer does not have to be reachable yet.
+func New(c Config, now func() time.Time) (*Sessions, error) {
+	sealer, err := newSealer(c.Key)
+	return &Sessions{config: c, sealer: sealer, now: now}, err
+}
+
+// attempt is the content of the cookie of a sign-in that has begun.
+type attempt struct {
+	State, Nonce, Verifier, Next string
+	Expires                      time.Time
+}
+
+// session is the content of the cookie of a signed-in user.
+type session struct {
+	Access, Refresh string
+	Expires, Ends   time.Time // of the access token, and of the session
+}
+
+// discover returns the issuer's metadata, which it requests until the issuer has answered once.
+func (s *Sessions) discover(ctx context.Context) (*oidc.Provider, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.provider == nil {
+		p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), s.config.Client), s.config.Issuer)
+		if err != nil {
+			return nil, fmt.Errorf("ask the issuer: %w", err)
+		}
+		s.provider = p
+	}
+	return s.provider, nil
+}
+
+func (s *Sessions) oauth(p *oidc.Provider) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID:     s.config.ClientID,
+		ClientSecret: s.config.ClientSecret,
+		Endpoint:     p.Endpoint(),
+		RedirectURL:  s.config.URL + CallbackPath,
+		Scopes:       append([]string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess}, s.config.Scopes...),
+	}
+}
+
+func random() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// Begin redirects the browser to the issuer. After the sign-in it returns to the local path next.
+func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, next string) error {
+	p, err := s.discover(r.Context())
+	if err != nil {
+		return err
+	}
+	a := attempt{
+		State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(),
+		Next: Local(next), Expires: s.now().Add(attemptLifetime),
+	}
+	if err := s.sealer.write(w, r, attemptName, a, attemptLifetime); err != nil {
+		return err
+	}
+	to := s.oauth(p).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier),
+		oauth2.SetAuthURLParam("audience", s.config.Audience))
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// ErrAttempt is the error of a sign-in that began in another browser, took too long, or was refused by the issuer.
+var ErrAttempt = errors.New("the sign-in did not begin here, took too long, or was refused")
+
+// Complete handles the redirect back from the issuer. It starts a session, which replaces an existing one, and returns
+// the local path at which the sign-in began.
+func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string, err error) {
+	var a attempt
+	err = s.sealer.read(r, attemptName, &a)
+	expire(w, r, attemptName, 0) // one attempt, one answer
+	q := r.URL.Query()
+	switch {
+	case err != nil, !s.now().Before(a.Expires), subtle.ConstantTimeCompare([]byte(a.State), []byte(q.Get("state"))) != 1:
+		return "", ErrAttempt
+	case q.Get("error") != "":
+		return "", fmt.Errorf("%w: %s", ErrAttempt, q.Get("error"))
+	}
+	p, err := s.discover(r.Context())
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(oidc.ClientContext(r.Context(), s.config.Client), issuerTimeout)
+	defer cancel()
+	token, err := s.oauth(p).Exchange(ctx, q.Get("code"), oauth2.VerifierOption(a.Verifier))
+	if err != nil {
+		return "", fmt.Errorf("%w: the issuer does not know the code", ErrAttempt)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	id, err := p.VerifierContext(ctx, &oidc.Config{ClientID: s.config.ClientID, Now: s.now}).Verify(ctx, raw)
+	if err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 {
+		return "", fmt.Errorf("%w: the identity token is not for this attempt", ErrAttempt)
+	}
+	return a.Next, s.keep(w, r, token, s.now().Add(sessionLifetime))
+}
+
+func (s *Sessions) keep(w http.ResponseWriter, r *http.Request, t *oauth2.Token, ends time.Time) error {
+	fresh := session{Access: t.AccessToken, Refresh: t.RefreshToken, Expires: t.Expiry, Ends: ends}
+	return s.sealer.write(w, r, sessionName, fresh, ends.Sub(s.now()))
+}
+
+// Token returns the access token of the signed-in user and refreshes it shortly before it expires. It returns false if
+// the request has no valid session.
+func (s *Sessions) Token(w http.ResponseWriter, r *http.Request) (string, bool) {
+	var current session
+	if s.sealer.read(r, sessionName, &current) != nil || !s.now().Before(current.Ends) {
+		return "", false
+	}
+	if s.now().Before(current.Expires.Add(-refreshBefore)) {
+		return current.Access, true
+	}
+	if fresh, err := s.refresh(r.Context(), current); err == nil {
+		return fresh.AccessToken, s.keep(w, r, fresh, current.Ends) == nil
+	}
+	if s.now().Before(current.Expires) {
+		return current.Access, true
+	}
+	expire(w, r, sessionName, 0)
+	return "", false
+}
+
+func (s *Sessions) refresh(ctx context.Context, current session) (*oauth2.Token, error) {
+	if current.Refresh == "" {
+		return nil, errors.New("the issuer has given no refresh token")
+	}
+	p, err := s.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, s.config.Client), issuerTimeout)
+	defer cancel()
+	t, err := s.oauth(p).TokenSource(ctx, &oauth2.Token{RefreshToken: current.Refresh}).Token()
+	if err != nil {
+		return nil, fmt.Errorf("refresh session: %w", err)
+	}
+	return t, nil
+}
+
+// End ends the session and returns the URL that ends the issuer's own session too, or "/" if the issuer has none.
+func (s *Sessions) End(w http.ResponseWriter, r *http.Request) string {
+	expire(w, r, sessionName, 0)
+	var metadata struct {
+		End string `json:"end_session_endpoint"`
+	}
+	p, err := s.discover(r.Context())
+	if err != nil || p.Claims(&metadata) != nil || metadata.End == "" {
+		return "/"
+	}
+	to, err := url.Parse(metadata.End)
+	if err != nil {
+		return "/"
+	}
+	q := to.Query()
+	q.Set("client_id", s.config.ClientID)
+	q.Set("post_logout_redirect_uri", s.config.URL+"/")
+	to.RawQuery = q.Encode()
+	return to.String()
+}
+
+// URL returns the public URL of this server, without a path.
+func (s *Sessions) URL() string { return s.config.URL }
+
+// Origin returns the issuer's origin. The browser has to allow forms to redirect there.
+func (s *Sessions) Origin() string {
+	u, err := url.Parse(s.config.Issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// Local returns next if it is a local path, and "/" for anything that a browser could resolve to another host.
+func Local(next string) string {
+	strange := strings.ContainsFunc(next, func(c rune) bool {
+		return c == '\\' || unicode.IsControl(c) || unicode.IsSpace(c) || c > unicode.MaxASCII
+	})
+	u, err := url.Parse(next)
+	if err != nil || strange || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || u.Host != "" {
+		return "/"
+	}
+	return next
+}
