@@ -161,7 +161,7 @@ func dial(what, address string) (net.Conn, error) {
 	if what == "auth-tls" {
 		return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}) //nolint:gosec,noctx // this run's own server
 	}
-	return net.Dial("tcp", address) //nolint:noctx // likewise
+	return net.Dial("tcp", address) //nolint:noctx // as above
 }
 
 // overGRPC returns streams on four connections.

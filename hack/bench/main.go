@@ -33,9 +33,9 @@ var (
 	window = flag.Duration("window", 3*time.Second, "how long each measurement takes")
 	many   = flag.Int("many", 1_000_000, "how many keys are many")
 	child  = flag.String("child", "", "what this process is: serve or generate; for itself only")
-	what   = flag.String("what", "", "what to serve or generate; likewise")
-	keys   = flag.Int("keys", 1, "how many keys there are; likewise")
-	at     = flag.String("at", "", "address to generate requests for; likewise")
+	what   = flag.String("what", "", "what to serve or generate")
+	keys   = flag.Int("keys", 1, "how many keys there are")
+	at     = flag.String("at", "", "address to generate requests for")
 )
 
 func main() {

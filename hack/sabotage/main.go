@@ -57,7 +57,7 @@ func (b breakage) try() error {
 		return err
 	}
 	if n := strings.Count(string(text), b.from); n != 1 {
-		return fmt.Errorf("%q stands in the file %d times, want once: mend the list", b.from, n)
+		return fmt.Errorf("%q stands in the file %d times, want once: fix the list", b.from, n)
 	}
 	dir, err := os.MkdirTemp("", "sabotage")
 	if err != nil {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command schemas writes JSON Schemas for kubeconform -strict: those of Kubernetes from its own sources, for each version
-// that the Go module proxy has, and those of custom resources from the CRDs of whoever owns them.
+// that the Go module proxy has, and those of custom resources from the CRDs of their owners.
 package main
 
 import (
@@ -189,7 +189,7 @@ func custom(text, to string) error {
 		}
 		delete(schema["properties"].(object), "metadata") //nolint:forcetypeassert // a CRD has properties
 		tighten(schema)
-		schema["properties"].(object)["metadata"] = object{"type": "object"} //nolint:forcetypeassert // likewise
+		schema["properties"].(object)["metadata"] = object{"type": "object"} //nolint:forcetypeassert // as above
 		if err := write(filepath.Join(to, fileName(crd.Spec.Names.Kind, crd.Spec.Group, v.Name)), schema); err != nil {
 			return err
 		}

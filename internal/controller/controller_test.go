@@ -49,7 +49,7 @@ var _ = It("reissues a deleted Secret, and the old token keeps its overlap", fun
 	Eventually(k.events).Should(ContainElement("Reissued"))
 })
 
-var _ = DescribeTable("mends a Secret that was edited by hand",
+var _ = DescribeTable("fixes a Secret that was edited by hand",
 	func(ctx SpecContext, sameToken bool, edit func(*corev1.Secret)) {
 		k := newKey(ctx, v1alpha1.ApiKeySpec{})
 		former := k.delivered()

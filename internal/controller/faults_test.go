@@ -324,8 +324,8 @@ func (w *world) edit(change func(*v1alpha1.ApiKey)) {
 	w.settle()
 }
 
-// bury notes that every token so far must never be accepted again.
-func (w *world) bury() {
+// terminate notes that every token so far must never be accepted again.
+func (w *world) terminate() {
 	for t := range w.issued {
 		w.dead[t] = true
 	}

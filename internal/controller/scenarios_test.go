@@ -79,14 +79,14 @@ var scenarios = map[string]func(*world){
 	},
 	"revoke": func(w *world) {
 		w.create(v1alpha1.ApiKeySpec{})
-		w.bury()
+		w.terminate()
 		w.edit(func(o *v1alpha1.ApiKey) { o.Spec.State = v1alpha1.KeyRevoked })
 	},
 	"expire and extend": func(w *world) {
 		end := metav1.NewTime(w.clock.Add(time.Hour))
 		w.create(v1alpha1.ApiKeySpec{ExpiresAt: &end})
 		w.clock = w.clock.Add(time.Hour)
-		w.bury()
+		w.terminate()
 		w.settle()
 		w.edit(func(o *v1alpha1.ApiKey) { o.Spec.ExpiresAt = nil })
 	},

@@ -49,7 +49,7 @@ const byHand = "test.kaana.com/by-hand"
 var (
 	control  *cluster.Cluster
 	k8s      client.Client // not cached
-	operator client.Client // likewise, with the permissions of the controller only
+	operator client.Client // with the permissions of the controller only
 	format   apikey.Format
 	verifier *authn.Verifier
 )

@@ -44,6 +44,7 @@ type KeyView struct {
 	NextRotationAt *time.Time `json:"nextRotationAt" doc:"null: not on schedule"`
 
 	Ready *conditionView `json:"ready,omitempty" doc:"Absent until the controller has seen the key's last change"`
+	Ready *conditionView `json:"accepted,omitempty" doc:"Whether at least one token works now; absent: not known yet"`
 
 	Credentials []credentialView `json:"credentials"`
 }
@@ -133,8 +134,14 @@ func (a *API) View(o *v1alpha1.ApiKey) KeyView {
 		v.Rotation = &rotation{Every: text(r.Every), Schedule: r.Schedule, TimeZone: r.TimeZone, Overlap: text(r.Overlap)}
 	}
 	for _, c := range o.Status.Conditions {
-		if c.Type == "Ready" && o.Status.ObservedGeneration >= o.Generation { // otherwise it is outdated
+		if o.Status.ObservedGeneration < o.Generation {
+			break // they answer an earlier spec
+		}
+		switch c.Type {
+		case v1alpha1.ConditionReady:
 			v.Ready = &conditionView{string(c.Status), c.Reason, c.Message}
+		case v1alpha1.ConditionAccepted:
+			v.Accepted = &conditionView{string(c.Status), c.Reason, c.Message}
 		}
 	}
 	return v

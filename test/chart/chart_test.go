@@ -193,7 +193,7 @@ func byName(t *testing.T, text string) map[string]object {
 			delete(meta, "labels")
 		}
 		if o["kind"] == "Namespace" {
-			continue // Helm makes it, or whoever installs
+			continue // created by Helm, or by the person who installs
 		}
 		name, _ := meta["name"].(string)
 		kind, _ := o["kind"].(string)

@@ -157,7 +157,7 @@ func (c *Cluster) RestartOperator(ctx context.Context, op *Operator) error {
 	return op.waitReady(ctx, failed)
 }
 
-// installWebhooks installs config/webhook with the controller's address in place of its Service, for
+// installWebhooks installs config/webhook with the controller's address instead of its Service, for
 // which there is no node.
 func (c *Cluster) installWebhooks(ctx context.Context, address string) error {
 	root, err := Root()
@@ -196,7 +196,7 @@ func (c *Cluster) startProcess(ctx context.Context, binary, name string, say fun
 	if err := p.launch(); err != nil { //nolint:contextcheck // outlives the context, until stop
 		return nil, err
 	}
-	go p.keep() //nolint:contextcheck // likewise
+	go p.keep() //nolint:contextcheck // as above
 	return p, nil
 }
 

@@ -141,7 +141,7 @@ var _ = Describe("the admission webhook", Ordered, func() {
 		}).Should(ConsistOf(ContainSubstring("Secret was-in-use exists and is not this ApiKey's")))
 	})
 
-	It("does not stand in the way of a revocation when it is away, nor let anybody forge a stamp", func(ctx SpecContext) {
+	It("does not stand in the way of a revocation when it is unavailable, nor let anybody forge a stamp", func(ctx SpecContext) {
 		names := []string{fresh(), fresh(), fresh()}
 		for _, n := range names {
 			_, err := anna.Create(ctx, asked(n, ""), metav1.CreateOptions{})

@@ -435,7 +435,7 @@ var _ = Describe("activity", Ordered, func() {
 		Eventually(func() string {
 			return kubectl(ctx, "get", "events", "-n", "acme-dev", "--field-selector=reason=DeadToken")
 		}, "80s", "1s").Should(ContainSubstring("apikey/active"))
-		Expect(metric(`apikey_unusual_total{pattern="DeadToken"}`)).To(BeNumerically(">=", 1))
+		Expect(metric(`apikey_anomalies_total{pattern="DeadToken"}`)).To(BeNumerically(">=", 1))
 	})
 
 	It("survives a kill of the server, but for what was not flushed", func(ctx SpecContext) {

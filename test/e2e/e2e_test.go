@@ -134,7 +134,7 @@ var _ = It("revokes within a second, for good", func(ctx SpecContext) {
 	Expect(err).To(MatchError(ContainSubstring("a revoked key stays revoked")))
 })
 
-var _ = It("revokes while the controller is away", func(ctx SpecContext) {
+var _ = It("revokes while the controller is unavailable", func(ctx SpecContext) {
 	t := newKey(ctx, "alone")
 	release := op.Controller.Pause()
 	defer release()

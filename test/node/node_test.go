@@ -173,7 +173,7 @@ func hint(ctx context.Context, secret string) string {
 	return token[len(token)-4:]
 }
 
-// denied is how many requests the servers have denied since they started, whoever asked: also a Pod that is gone.
+// denied is how many requests the servers have denied since they started, also by a Pod that is gone.
 func denied(ctx context.Context) (count float64) {
 	GinkgoHelper()
 	for pod := range strings.FieldsSeq(kubectl(ctx, "get", "pods", "-n", system, "-l", "app.kubernetes.io/component=server", "-o", "jsonpath={.items[*].metadata.name}")) {

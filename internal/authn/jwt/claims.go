@@ -106,7 +106,7 @@ func (m *Mapping) find(claims map[string]any, names []string) (string, error) {
 }
 
 // unverified reports whether a claim is an e-mail address that the issuer has not verified, which is
-// nobody's name. An address that is asked for by name is taken without a word about it, not against one.
+// nobody's name. An address that is asked for by name is used when the token does not say whether it is verified, and not when it says that it is not.
 func (m *Mapping) unverified(name string, claims map[string]any) bool {
 	verified, said := claims["email_verified"]
 	return name == "email" && verified != true && (said || m.Claim == "")

@@ -221,7 +221,7 @@ func TestAnIssuerThatIsAwayIsNoNo(t *testing.T) {
 	}
 	check(t, b.Stop())
 	if _, denied, err := b.verifier.Verify(issuer.Sign(key, head, issuer.With(b.Claims(), "sub", "auth0|3"))); err != nil || denied.Denied() {
-		t.Errorf("while the issuer is away: %v, %v", denied, err)
+		t.Errorf("while the issuer is unavailable: %v, %v", denied, err)
 	}
 	b.now = time.Now().Add(2 * time.Minute)
 	if _, denied, err := b.verifier.Verify(issuer.Sign(key, issuer.With(head, "kid", "new"), b.Claims())); !errors.Is(err, authn.ErrUndecided) {

@@ -60,7 +60,7 @@ func run(ctx context.Context, url, caFile, tokenFile, token string) error {
 	said := time.Now()
 	for ctx.Err() == nil {
 		if tokenFile != "" {
-			text, err := os.ReadFile(tokenFile) //nolint:gosec // likewise
+			text, err := os.ReadFile(tokenFile) //nolint:gosec // as above
 			if err != nil {
 				return fmt.Errorf("read token: %w", err)
 			}
@@ -79,13 +79,13 @@ func run(ctx context.Context, url, caFile, tokenFile, token string) error {
 }
 
 func (t *tally) call(ctx context.Context, client *http.Client, url, token string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // likewise
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // as above
 	if err != nil {
 		t.Failed, t.Last = t.Failed+1, err.Error()
 		return
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := client.Do(req) //nolint:gosec // likewise
+	resp, err := client.Do(req) //nolint:gosec // as above
 	if err != nil {
 		if ctx.Err() == nil {
 			t.Failed, t.Last = t.Failed+1, err.Error()
