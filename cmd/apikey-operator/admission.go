@@ -48,9 +48,11 @@ func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) err
 	if err != nil {
 		return err
 	}
-	server := webhook.NewServer(webhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-		c.MinVersion, c.GetCertificate = tls.VersionTLS12, certificate
-	}}})
+	server := webhook.NewServer(
+		webhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion, c.GetCertificate = tls.VersionTLS12, certificate
+		}}},
+	)
 	hook := &admission.Webhook{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Now: time.Now}
 	hook.Mount(server, mgr.GetScheme())
 	for _, r := range []manager.Runnable{keeper, server} {

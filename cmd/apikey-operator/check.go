@@ -34,13 +34,25 @@ type check struct {
 func checkCommand() *cobra.Command {
 	var c check
 	cmd := &cobra.Command{
-		Use: "check", Short: "Ask a running server whether it is ready, refuses a stranger and knows a token", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), cmd.OutOrStdout()) },
+		Use:   "check",
+		Short: "Ask a running server whether it is ready, refuses a stranger and knows a token",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	cmd.Flags().StringVar(&c.url, "url", "", "address of the server: https:// and a host")
 	cmd.Flags().StringVar(&c.tokenFile, "token-file", "", "file with a token that is to be accepted")
-	cmd.Flags().StringVar(&c.caFile, "ca-file", "", "PEM certificates that the server's is verified by; without it the system's")
-	cmd.Flags().DurationVar(&c.wait, "wait", time.Minute, "for how long to try again while the server does not answer as it should")
+	cmd.Flags().StringVar(
+		&c.caFile,
+		"ca-file",
+		"",
+		"PEM certificates that the server's is verified by; without it the system's",
+	)
+	cmd.Flags().DurationVar(
+		&c.wait,
+		"wait",
+		time.Minute,
+		"for how long to try again while the server does not answer as it should",
+	)
 	for _, required := range []string{"url", "token-file"} {
 		_ = cmd.MarkFlagRequired(required)
 	}
@@ -64,7 +76,11 @@ func (c check) run(ctx context.Context, out io.Writer) error {
 		path, says string
 		known      bool // with the token
 		want       int
-	}{{"/readyz", "ready", false, http.StatusOK}, {"/api/user", "a stranger is refused", false, http.StatusUnauthorized}, {"/api/user", "the token is known", true, http.StatusOK}} {
+	}{
+		{"/readyz", "ready", false, http.StatusOK},
+		{"/api/user", "a stranger is refused", false, http.StatusUnauthorized},
+		{"/api/user", "the token is known", true, http.StatusOK},
+	} {
 		for {
 			answer, err := c.ask(ctx, client, step.path, step.known, step.want)
 			if err == nil {

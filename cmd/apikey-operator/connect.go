@@ -38,8 +38,11 @@ func connect(ctx context.Context, kubeconfig string) (*rest.Config, error) {
 		return nil, fmt.Errorf("reach the Kubernetes API server at %s: %w", cfg.Host, err)
 	}
 	if _, err := client.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String()); err != nil {
-		return nil, fmt.Errorf("the API server at %s does not serve ApiKeys; install them with kubectl apply -k config/crd: %w",
-			cfg.Host, err)
+		return nil, fmt.Errorf(
+			"the API server at %s does not serve ApiKeys; install them with kubectl apply -k config/crd: %w",
+			cfg.Host,
+			err,
+		)
 	}
 	return cfg, ctx.Err()
 }

@@ -44,7 +44,12 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	var configFile, kubeconfig string
-	root.PersistentFlags().StringVar(&configFile, "config", "", "configuration file (YAML); without it the defaults hold")
+	root.PersistentFlags().StringVar(
+		&configFile,
+		"config",
+		"",
+		"configuration file (YAML); without it the defaults hold",
+	)
 	root.PersistentFlags().StringVar(&kubeconfig, "kubeconfig", "",
 		"kubeconfig file; without it $KUBECONFIG, or the Pod's own ServiceAccount")
 

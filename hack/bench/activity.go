@@ -48,7 +48,12 @@ func recording(request time.Duration) error {
 	defer func() { _ = k.Store.Close() }()
 	names := make([]activity.Key, countedKeys)
 	for i := range names {
-		names[i] = activity.Key{UID: [16]byte{byte(i), byte(i >> 8)}, Tenant: "acme", Project: "acme-prod", Name: fmt.Sprint("key-", i)}
+		names[i] = activity.Key{
+			UID:     [16]byte{byte(i), byte(i >> 8)},
+			Tenant:  "acme",
+			Project: "acme-prod",
+			Name:    fmt.Sprint("key-", i),
+		}
 	}
 	from := netip.MustParseAddr("192.0.2.7")
 	clock := time.Now()
@@ -75,8 +80,17 @@ func recording(request time.Duration) error {
 	if share > 0.03 || k.Dropped() > 0 {
 		verdict = "BEYOND"
 	}
-	fmt.Printf("\n10,000,000 verdicts over 10,000 keys recorded in SQLite: %v CPU each, %.1f %% of a bare request's %v (budget 3 %%); heap %d MiB at most, file %d MiB, %d dropped  %s\n",
-		each, share*100, request.Round(100*time.Nanosecond), most>>20, info.Size()>>20, k.Dropped(), verdict)
+	fmt.Printf(
+		"\n10,000,000 verdicts over 10,000 keys recorded in SQLite: %v CPU each, "+
+			"%.1f %% of a bare request's %v (budget 3 %%); heap %d MiB at most, file %d MiB, %d dropped  %s\n",
+		each,
+		share*100,
+		request.Round(100*time.Nanosecond),
+		most>>20,
+		info.Size()>>20,
+		k.Dropped(),
+		verdict,
+	)
 	if verdict != "ok" {
 		return errors.New("recording activity is beyond its budget")
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,9 +31,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
-	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/controller"
-	"github.com/kaana/apikey-operator/internal/keyring"
 	"github.com/kaana/apikey-operator/test/cluster"
 )
 
@@ -98,11 +94,26 @@ func clusterRows() (failed error) {
 
 // tokens compares what a first token takes, and a rotation.
 func (f *field) tokens(ctx context.Context, account *rest.Config) error {
-	fmt.Printf("\n%-48s %10s %10s %7s %7s\n", "on a real control plane, both cores shared", "bare /s", "ours /s", "ratio", "budget")
+	fmt.Printf(
+		"\n%-48s %10s %10s %7s %7s\n",
+		"on a real control plane, both cores shared",
+		"bare /s",
+		"ours /s",
+		"ratio",
+		"budget",
+	)
 	issue := func(string) error { return nil }
 	var calls counter
 	account.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next, &calls} })
-	if err := f.row(ctx, &calls, "ApiKey → Secret → status, 10 workers", account, 0, issue, func(o *v1alpha1.ApiKey) bool { return o.Status.SecretName != "" }); err != nil {
+	if err := f.row(
+		ctx,
+		&calls,
+		"ApiKey → Secret → status, 10 workers",
+		account,
+		0,
+		issue,
+		func(o *v1alpha1.ApiKey) bool { return o.Status.SecretName != "" },
+	); err != nil {
 		return err
 	}
 	rotate := func(ours string) error {
@@ -112,7 +123,8 @@ func (f *field) tokens(ctx context.Context, account *rest.Config) error {
 		})
 	}
 	rotated := func(o *v1alpha1.ApiKey) bool {
-		return o.Status.LastHandledRotateRequest == "now" && len(o.Status.Credentials) == 2 && o.Status.Credentials[1].Phase == v1alpha1.CredentialCurrent
+		return o.Status.LastHandledRotateRequest == "now" && len(o.Status.Credentials) == 2 &&
+			o.Status.Credentials[1].Phase == v1alpha1.CredentialCurrent
 	}
 	return f.row(ctx, &calls, "rotations, 10 workers", account, 1, rotate, rotated)
 }
@@ -140,7 +152,16 @@ func (f *field) create(ctx context.Context, name string, n int) error {
 		return err
 	}
 	return parallel(n, func(i int) error {
-		return f.admin.Create(ctx, &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: fmt.Sprint("key-", i), Labels: map[string]string{label: name}}})
+		return f.admin.Create(
+			ctx,
+			&v1alpha1.ApiKey{
+				ObjectMeta: metav1.ObjectMeta{
+					Namespace: name,
+					Name:      fmt.Sprint("key-", i),
+					Labels:    map[string]string{label: name},
+				},
+			},
+		)
 	})
 }
 
@@ -207,7 +228,15 @@ func group(name string, turn int) string { return fmt.Sprint(name, "-", turn) }
 // row compares the bare writes for some keys with what the controller takes for as many, from when its
 // caches are full, as the bare program's are, until the last is done. The two take turns, because the speed
 // of a control plane wanders.
-func (f *field) row(ctx context.Context, calls *counter, name string, account *rest.Config, round int, prepare func(ours string) error, done func(*v1alpha1.ApiKey) bool) error {
+func (f *field) row(
+	ctx context.Context,
+	calls *counter,
+	name string,
+	account *rest.Config,
+	round int,
+	prepare func(ours string) error,
+	done func(*v1alpha1.ApiKey) bool,
+) error {
 	var floors, rates, ratios []float64
 	for turn := range turns {
 		ours := group("ours", turn)
@@ -227,7 +256,16 @@ func (f *field) row(ctx context.Context, calls *counter, name string, account *r
 			return err
 		}
 		floor := (items/before.Seconds() + items/after.Seconds()) / 2
-		floors, rates, ratios = append(floors, floor), append(rates, items/took.Seconds()), append(ratios, items/took.Seconds()/floor)
+		floors, rates, ratios = append(
+			floors,
+			floor,
+		), append(
+			rates,
+			items/took.Seconds(),
+		), append(
+			ratios,
+			items/took.Seconds()/floor,
+		)
 	}
 	for _, s := range [][]float64{floors, rates, ratios} {
 		slices.Sort(s)
@@ -237,59 +275,29 @@ func (f *field) row(ctx context.Context, calls *counter, name string, account *r
 		verdict = "BEYOND"
 		f.missed++
 	}
-	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f  %s (%.2f to %.2f; %.2f writes and %.2f reads each)\n", name, floors[turns/2], rates[turns/2], ratio, 0.70, verdict,
-		ratios[0], ratios[turns-1], float64(calls.writes.Swap(0))/turns/items, float64(calls.reads.Swap(0))/turns/items)
+	fmt.Printf(
+		"%-48s %10.0f %10.0f %7.2f %7.2f  %s (%.2f to %.2f; %.2f writes and %.2f reads each)\n",
+		name,
+		floors[turns/2],
+		rates[turns/2],
+		ratio,
+		0.70,
+		verdict,
+		ratios[0],
+		ratios[turns-1],
+		float64(calls.writes.Swap(0))/turns/items,
+		float64(calls.reads.Swap(0))/turns/items,
+	)
 	return nil
 }
 
-// bareWrites writes what a token takes, without deciding anything: record, deliver, record, tell. The
-// first token of a key creates its Secret, the next one updates it.
-func (f *field) bareWrites(ctx context.Context, namespace string, round int) (time.Duration, error) {
-	list, secrets := make([]v1alpha1.ApiKey, items), make([]corev1.Secret, items)
-	for i := range list {
-		at := client.ObjectKey{Namespace: namespace, Name: fmt.Sprint("key-", i)}
-		if err := f.admin.Get(ctx, at, &list[i]); err != nil {
-			return 0, err
-		}
-		secrets[i] = corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: at.Namespace, Name: at.Name, Labels: map[string]string{"bench": "x"},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(&list[i], v1alpha1.GroupVersion.WithKind("ApiKey"))}}}
-		secrets[i].OwnerReferences[0].BlockOwnerDeletion = nil
-		if round > 0 {
-			if err := f.admin.Get(ctx, at, &secrets[i]); err != nil {
-				return 0, err
-			}
-		}
-	}
-	begin := time.Now()
-	err := parallel(items, func(i int) error { return f.bareToken(ctx, &list[i], &secrets[i], round, i) })
-	return time.Since(begin), err
-}
-
-func (f *field) bareToken(ctx context.Context, o *v1alpha1.ApiKey, secret *corev1.Secret, round, i int) error {
-	d := apikey.DigestOf(fmt.Sprint(round, " ", i))
-	o.Status.Credentials = append(o.Status.Credentials, v1alpha1.Credential{ID: d.ID(), SHA256: d.String(), Phase: v1alpha1.CredentialPending, IssuedAt: metav1.Now()})
-	if err := f.writer.Status().Update(ctx, o); err != nil {
-		return err
-	}
-	secret.Data = map[string][]byte{"token": fmt.Appendf(nil, "%055d", i+round*items)}
-	deliver := func() error { return f.writer.Create(ctx, secret) }
-	if round > 0 {
-		deliver = func() error { return f.writer.Update(ctx, secret) }
-	}
-	if err := deliver(); err != nil {
-		return err
-	}
-	o.Status.Credentials[len(o.Status.Credentials)-1].Phase = v1alpha1.CredentialCurrent
-	if err := f.writer.Status().Update(ctx, o); err != nil {
-		return err
-	}
-	return f.writer.Create(ctx, &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, GenerateName: o.Name + "-"}, EventTime: metav1.NowMicro(), Type: "Normal",
-		Reason: "Issued", Action: "Reconcile", Note: "Issued a credential to its Secret", ReportingController: "bench", ReportingInstance: "bench",
-		Regarding: corev1.ObjectReference{APIVersion: "auth.kaana.com/v1alpha1", Kind: "ApiKey", Namespace: o.Namespace, Name: o.Name, UID: o.UID}})
-}
-
 // controller runs the controller until every ApiKey of ours is done.
-func (f *field) controller(ctx context.Context, account *rest.Config, ours string, done func(*v1alpha1.ApiKey) bool) (time.Duration, error) {
+func (f *field) controller(
+	ctx context.Context,
+	account *rest.Config,
+	ours string,
+	done func(*v1alpha1.ApiKey) bool,
+) (time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched, err := controller.Watched()
@@ -298,8 +306,15 @@ func (f *field) controller(ctx context.Context, account *rest.Config, ours strin
 	}
 	watched[&v1alpha1.ApiKey{}] = cache.ByObject{Label: labels.SelectorFromSet(labels.Set{label: ours})}
 	again := true
-	mgr, err := ctrl.NewManager(account, ctrl.Options{Scheme: f.scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Cache: cache.Options{ByObject: watched},
-		Controller: ctrlconfig.Controller{SkipNameValidation: &again}})
+	mgr, err := ctrl.NewManager(
+		account,
+		ctrl.Options{
+			Scheme:     f.scheme,
+			Metrics:    metricsserver.Options{BindAddress: "0"},
+			Cache:      cache.Options{ByObject: watched},
+			Controller: ctrlconfig.Controller{SkipNameValidation: &again},
+		},
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -307,8 +322,16 @@ func (f *field) controller(ctx context.Context, account *rest.Config, ours strin
 	if err != nil {
 		return 0, err
 	}
-	r := &controller.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("bench"), Format: format, Entropy: rand.Reader,
-		Now: time.Now, Started: time.Now(), RequirePolicies: true}
+	r := &controller.Reconciler{
+		Client:          mgr.GetClient(),
+		Live:            mgr.GetAPIReader(),
+		Events:          mgr.GetEventRecorder("bench"),
+		Format:          format,
+		Entropy:         rand.Reader,
+		Now:             time.Now,
+		Started:         time.Now(),
+		RequirePolicies: true,
+	}
 	if err := r.SetupWithManager(ctx, mgr, workers); err != nil {
 		return 0, err
 	}
@@ -346,54 +369,4 @@ func await(ctx context.Context, c client.Reader, done func(*v1alpha1.ApiKey) boo
 		}
 		time.Sleep(50 * time.Millisecond) // seldom, so that looking costs nothing
 	}
-}
-
-// revocations measures how long a key is accepted after the API server has answered its revocation.
-func (f *field) revocations(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ring := keyring.New(0)
-	go func() { _ = ring.Watch(ctx, f.config) }()
-	for !ring.Ready() {
-		time.Sleep(time.Millisecond)
-	}
-	format, err := apikey.NewFormat(apikey.DefaultPrefix)
-	if err != nil {
-		return err
-	}
-	v := &authn.Verifier{Format: format, Keys: ring, Now: time.Now}
-	var took []time.Duration
-	for i := range 500 {
-		at := client.ObjectKey{Namespace: group("ours", i/items), Name: fmt.Sprint("key-", i%items)}
-		var s corev1.Secret
-		if err := f.admin.Get(ctx, at, &s); err != nil {
-			return err
-		}
-		token := string(s.Data["token"])
-		accepted := func() bool {
-			_, denial, err := v.Verify(token, netip.Addr{})
-			return err == nil && !denial.Denied()
-		}
-		if !accepted() {
-			return errors.New("a live key is refused")
-		}
-		o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: at.Namespace, Name: at.Name}}
-		if err := f.admin.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"state":"Revoked"}}`))); err != nil {
-			return err
-		}
-		begin := time.Now()
-		for accepted() {
-			time.Sleep(10 * time.Microsecond)
-		}
-		took = append(took, time.Since(begin))
-	}
-	slices.Sort(took)
-	p99 := took[len(took)*99/100]
-	verdict := "ok"
-	if p99 > 3*time.Millisecond {
-		verdict = "BEYOND"
-		f.missed++
-	}
-	fmt.Printf("%-48s %10v %10v %15s  %s\n", "revocation: reply → last 200, 2,000 keys, p50 p99", took[len(took)/2].Round(10*time.Microsecond), p99.Round(10*time.Microsecond), "≤ 3ms", verdict)
-	return nil
 }

@@ -58,7 +58,17 @@ func generate(what, address string, keys int) error {
 	}
 	slices.Sort(all)
 	total := int64(float64(len(all)) * float64(warmUp+*window) / float64(*window)) // the warm-up had its share of CPU
-	return json.NewEncoder(os.Stdout).Encode(map[string]any{"Rate": float64(len(all)) / window.Seconds(), "P50": all[len(all)/2], "P99": all[len(all)*99/100], "Bad": bad, "Total": total})
+	return json.NewEncoder(
+		os.Stdout,
+	).Encode(
+		map[string]any{
+			"Rate":  float64(len(all)) / window.Seconds(),
+			"P50":   all[len(all)/2],
+			"P99":   all[len(all)*99/100],
+			"Bad":   bad,
+			"Total": total,
+		},
+	)
 }
 
 // result is what one connection saw.
@@ -68,7 +78,12 @@ type result struct {
 }
 
 // drive asks on the c-th connection until the window ends, and counts from its beginning.
-func drive(ask func() (func(string) (bool, error), error), credentialOf func(int) string, c int, from, to time.Time) (r result) {
+func drive(
+	ask func() (func(string) (bool, error), error),
+	credentialOf func(int) string,
+	c int,
+	from, to time.Time,
+) (r result) {
 	one, err := ask()
 	if err != nil {
 		return result{bad: 1}
@@ -130,7 +145,9 @@ func overHTTP(what, address string) func() (func(string) (bool, error), error) {
 		}
 		in, buffer := bufio.NewReaderSize(conn, 4<<10), make([]byte, 0, 8<<10)
 		return func(token string) (bool, error) {
-			buffer = append(append(append(buffer[:0], "GET /auth HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "...), token...), "\r\n\r\n"...)
+			buffer = append(
+				append(append(buffer[:0], "GET /auth HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "...), token...),
+				"\r\n\r\n"...)
 			if _, err := conn.Write(buffer); err != nil {
 				return false, err
 			}
@@ -159,7 +176,11 @@ func overHTTP(what, address string) func() (func(string) (bool, error), error) {
 
 func dial(what, address string) (net.Conn, error) {
 	if what == "auth-tls" {
-		return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}) //nolint:gosec,noctx // this run's own server
+		return tls.Dial(
+			"tcp",
+			address,
+			&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13},
+		) //nolint:gosec,noctx // this run's own server
 	}
 	return net.Dial("tcp", address) //nolint:noctx // as above
 }
@@ -168,7 +189,12 @@ func dial(what, address string) (net.Conn, error) {
 func overGRPC(address string) (func() (func(string) (bool, error), error), error) {
 	var clients []authv3.AuthorizationClient
 	for range 4 {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}))) //nolint:gosec // this run's own server
+		conn, err := grpc.NewClient(
+			address,
+			grpc.WithTransportCredentials(
+				credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}),
+			),
+		) //nolint:gosec // this run's own server
 		if err != nil {
 			return nil, err
 		}
@@ -181,10 +207,18 @@ func overGRPC(address string) (func() (func(string) (bool, error), error), error
 		n++
 		client := clients[n%len(clients)]
 		mu.Unlock()
-		source := &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: "127.0.0.1"}}}
+		source := &corev3.Address{
+			Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: "127.0.0.1"}},
+		}
 		headers := map[string]string{}
-		request := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: source},
-			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/", Headers: headers}}}}
+		request := &authv3.CheckRequest{
+			Attributes: &authv3.AttributeContext{
+				Source: &authv3.AttributeContext_Peer{Address: source},
+				Request: &authv3.AttributeContext_Request{
+					Http: &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/", Headers: headers},
+				},
+			},
+		}
 		return func(token string) (bool, error) {
 			headers["authorization"] = "Bearer " + token
 			resp, err := client.Check(context.Background(), request)

@@ -94,8 +94,27 @@ func compare() (failed error) {
 		{"forward-auth, JWT that is new", "doors", "jwt-new", 10_000, "bare", "auth", 0.14, 0, 0},
 		{"ext_authz, key, 10,000 keys, vs. bare grpc-go", "doors-grpc", "grpc", 10_000, "bare-grpc", "grpc", 0.85, 1.2, 0},
 	}
-	fmt.Printf("Each row: %v of the bare program, %v of ours, %v of the bare program again. Server on core %s, generator on core %s.\n\n", *window, *window, *window, serverCore, generatorCore)
-	fmt.Printf("%-48s %10s %10s %7s %7s %9s %9s %7s  %s\n", "", "bare req/s", "ours req/s", "ratio", "budget", "bare p99", "ours p99", "CPU", "")
+	fmt.Printf(
+		"Each row: %v of the bare program, %v of ours, %v of the bare program again. "+
+			"Server on core %s, generator on core %s.\n\n",
+		*window,
+		*window,
+		*window,
+		serverCore,
+		generatorCore,
+	)
+	fmt.Printf(
+		"%-48s %10s %10s %7s %7s %9s %9s %7s  %s\n",
+		"",
+		"bare req/s",
+		"ours req/s",
+		"ratio",
+		"budget",
+		"bare p99",
+		"ours p99",
+		"CPU",
+		"",
+	)
 	missed, request := 0, time.Duration(0)
 	for i, r := range rows {
 		ok, cpu, err := r.measure()
@@ -109,7 +128,11 @@ func compare() (failed error) {
 			missed++
 		}
 	}
-	errs := []error{lookups(), self("", "-child", "recording", "-window", request.String()), self("", "-child", "cluster")}
+	errs := []error{
+		lookups(),
+		self("", "-child", "recording", "-window", request.String()),
+		self("", "-child", "cluster"),
+	}
 	if missed > 0 {
 		errs = append(errs, fmt.Errorf("%d rows are beyond their budget", missed))
 	}
@@ -205,12 +228,24 @@ func (r row) measure() (bool, time.Duration, error) {
 	floorP99 := (got[0].P99 + got[2].P99) / 2
 	floorCPU := (got[0].CPU + got[2].CPU) / 2
 	ratio, cpu, p99 := got[1].Rate/floor, float64(got[1].CPU)/float64(floorCPU), float64(got[1].P99)/float64(floorP99)
-	ok := ratio >= r.atLeast && (r.atMostCPU == 0 || cpu <= r.atMostCPU) && (r.atMostP == 0 || p99 <= r.atMostP) && got[1].Bad == 0
+	ok := ratio >= r.atLeast && (r.atMostCPU == 0 || cpu <= r.atMostCPU) && (r.atMostP == 0 || p99 <= r.atMostP) &&
+		got[1].Bad == 0
 	verdict := "ok"
 	if !ok {
 		verdict = fmt.Sprintf("BEYOND (p99 %.1f ×, CPU %.2f ×, %d wrong answers)", p99, cpu, got[1].Bad)
 	}
-	fmt.Printf("%-48s %10.0f %10.0f %7.2f %7.2f %9v %9v %6.2f×  %s\n", r.name, floor, got[1].Rate, ratio, r.atLeast, floorP99.Round(time.Microsecond), got[1].P99.Round(time.Microsecond), cpu, verdict)
+	fmt.Printf(
+		"%-48s %10.0f %10.0f %7.2f %7.2f %9v %9v %6.2f×  %s\n",
+		r.name,
+		floor,
+		got[1].Rate,
+		ratio,
+		r.atLeast,
+		floorP99.Round(time.Microsecond),
+		got[1].P99.Round(time.Microsecond),
+		cpu,
+		verdict,
+	)
 	return ok, floorCPU, nil
 }
 
@@ -263,7 +298,17 @@ func (s *server) measure(load string, keys int) (figures, error) {
 	if err != nil {
 		return figures{}, err
 	}
-	out, err := command(generatorCore, "-child", "generate", "-what", load, "-at", s.address, "-keys", fmt.Sprint(keys)).Output()
+	out, err := command(
+		generatorCore,
+		"-child",
+		"generate",
+		"-what",
+		load,
+		"-at",
+		s.address,
+		"-keys",
+		fmt.Sprint(keys),
+	).Output()
 	if err != nil {
 		return figures{}, err
 	}

@@ -64,10 +64,20 @@ func objects(n int) iter.Seq[*v1alpha1.ApiKey] {
 	return func(yield func(*v1alpha1.ApiKey) bool) {
 		for i := range n {
 			d := apikey.DigestOf(token(i))
-			o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprintf("team-%d", i%10), Name: fmt.Sprintf("key-%07d", i),
-				UID: types.UID(uuid.NewSHA1(uuid.Nil, d[:]).String()), CreationTimestamp: now},
-				Spec:   v1alpha1.ApiKeySpec{State: v1alpha1.KeyActive, Role: v1alpha1.RoleMember, Scopes: []v1alpha1.Scope{"projects:read", "invoices:write"}},
-				Status: v1alpha1.ApiKeyStatus{Credentials: []v1alpha1.Credential{{ID: d.ID(), SHA256: d.String(), Phase: v1alpha1.CredentialCurrent, IssuedAt: now}}}}
+			o := &v1alpha1.ApiKey{
+				ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprintf("team-%d", i%10), Name: fmt.Sprintf("key-%07d", i),
+					UID: types.UID(uuid.NewSHA1(uuid.Nil, d[:]).String()), CreationTimestamp: now},
+				Spec: v1alpha1.ApiKeySpec{
+					State:  v1alpha1.KeyActive,
+					Role:   v1alpha1.RoleMember,
+					Scopes: []v1alpha1.Scope{"projects:read", "invoices:write"},
+				},
+				Status: v1alpha1.ApiKeyStatus{
+					Credentials: []v1alpha1.Credential{
+						{ID: d.ID(), SHA256: d.String(), Phase: v1alpha1.CredentialCurrent, IssuedAt: now},
+					},
+				},
+			}
 			if !yield(o) {
 				return
 			}
@@ -149,7 +159,8 @@ func doors(ctx context.Context, what string, l net.Listener, config *tls.Config,
 	case "doors":
 		go func() { _ = (&http.Server{Handler: handler}).Serve(l) }() //nolint:gosec // as bare as the floor
 	case "doors-tls":
-		go func() { _ = (&http.Server{Handler: handler, TLSConfig: config}).ServeTLS(l, "", "") }() //nolint:gosec // as bare as the floor
+		bare := &http.Server{Handler: handler, TLSConfig: config} //nolint:gosec // as bare as the floor
+		go func() { _ = bare.ServeTLS(l, "", "") }()
 	case "doors-grpc":
 		go func() { _ = (&envoy.ExtAuthz{Auth: auth}).Serve(ctx, l, config) }()
 	default:
@@ -164,7 +175,13 @@ func tokensOf(ctx context.Context, url string) (*jwt.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := jwt.Config{Issuer: jwt.Issuer{URL: url, Audiences: []string{issuer.Audience}, CertificateAuthorityFile: filepath.Join(dir, "ca.crt")}}
+	c := jwt.Config{
+		Issuer: jwt.Issuer{
+			URL:                      url,
+			Audiences:                []string{issuer.Audience},
+			CertificateAuthorityFile: filepath.Join(dir, "ca.crt"),
+		},
+	}
 	verifier, err := jwt.New([]jwt.Config{c}, time.Now)
 	if err != nil {
 		return nil, err
@@ -176,8 +193,19 @@ func tokensOf(ctx context.Context, url string) (*jwt.Verifier, error) {
 	return verifier, nil
 }
 
-var bareHeaders = [][2]string{{"X-Auth-Id", "9b2d8f6e-0000-5000-8000-000000000000"}, {"X-Auth-User", "apikey:team-1:key-0000001"}, {"X-Auth-Role", "member"},
-	{"X-Auth-Tenant", "acme"}, {"X-Auth-Scopes", "projects:read invoices:write"}, {"X-Auth-Key", "team-1/key-0000001"}, {"X-Auth-Method", "apikey"}, {"Cache-Control", "no-store"}}
+var bareHeaders = [][2]string{
+	{"X-Auth-Id", "9b2d8f6e-0000-5000-8000-000000000000"},
+	{"X-Auth-User", "apikey:team-1:key-0000001"},
+	{"X-Auth-Role", "member"},
+	{
+		"X-Auth-Tenant",
+		"acme",
+	},
+	{"X-Auth-Scopes", "projects:read invoices:write"},
+	{"X-Auth-Key", "team-1/key-0000001"},
+	{"X-Auth-Method", "apikey"},
+	{"Cache-Control", "no-store"},
+}
 
 // bare answers what forward-auth answers, without looking.
 func bare(w http.ResponseWriter, _ *http.Request) {
@@ -196,10 +224,19 @@ type bareAuthz struct {
 func (bareAuthz) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	ok := &authv3.OkHttpResponse{}
 	for _, kv := range bareHeaders[:7] {
-		ok.Headers = append(ok.Headers, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: kv[0], Value: kv[1]}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD})
+		ok.Headers = append(
+			ok.Headers,
+			&corev3.HeaderValueOption{
+				Header:       &corev3.HeaderValue{Key: kv[0], Value: kv[1]},
+				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+			},
+		)
 		ok.HeadersToRemove = append(ok.HeadersToRemove, kv[0])
 	}
-	return &authv3.CheckResponse{Status: &status.Status{}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok}}, nil
+	return &authv3.CheckResponse{
+		Status:       &status.Status{},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
+	}, nil
 }
 
 // spent returns the CPU time of this process.
@@ -251,9 +288,17 @@ func lookups() error {
 		if n >= 10_000 {
 			heap = fmt.Sprintf("%.0f bytes a key", each)
 		}
-		fmt.Printf("%-48s %10.0f %10d  %s\n", fmt.Sprintf("look-up in process, %d keys", n), float64(result.T.Nanoseconds())/float64(result.N), result.AllocsPerOp(), heap)
+		fmt.Printf(
+			"%-48s %10.0f %10d  %s\n",
+			fmt.Sprintf("look-up in process, %d keys", n),
+			float64(result.T.Nanoseconds())/float64(result.N),
+			result.AllocsPerOp(),
+			heap,
+		)
 		if result.AllocsPerOp() > 0 || result.NsPerOp() > 400 || n >= 1_000_000 && each > 130 {
-			return errors.New("the index is beyond its budget of 400 ns, no allocation and, with a million keys, 130 bytes a key")
+			return errors.New(
+				"the index is beyond its budget of 400 ns, no allocation and, with a million keys, 130 bytes a key",
+			)
 		}
 		runtime.KeepAlive(ring)
 	}

@@ -46,7 +46,8 @@ func entries(b *strings.Builder, path string, m *yaml.Node) {
 	}
 }
 
-// said is what comments say of a value: above it, or on its line. What stands above the first line of the file is of the file.
+// said is what comments say of a value: above it, or on its line. What stands above the first line of the file is of
+// the file.
 func said(name, value *yaml.Node) string {
 	above := name.HeadComment
 	if i := strings.LastIndex(above, "\n\n"); i >= 0 {

@@ -22,11 +22,19 @@ func fields(text []byte) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("<!-- Generated from the CRD by make generate. DO NOT EDIT. -->\n# Fields of an ApiKey\n\n" +
-		"What the API server knows of each field, generated from `config/crd/bases`. `kubectl explain apikey.spec` says the same.\n" +
+		"What the API server knows of each field, generated from `config/crd/bases`. " +
+		"`kubectl explain apikey.spec` says the same.\n" +
 		"Why things are as they are is in [concepts.md](concepts.md).\n")
 	for _, v := range crd.Spec.Versions {
-		fmt.Fprintf(&b, "\n`apiVersion: %s/%s`, `kind: %s`; %s, %s for short.\n", crd.Spec.Group, v.Name, crd.Spec.Names.Kind,
-			strings.ToLower(string(crd.Spec.Scope)), code(strings.Join(crd.Spec.Names.ShortNames, "`, `")))
+		fmt.Fprintf(
+			&b,
+			"\n`apiVersion: %s/%s`, `kind: %s`; %s, %s for short.\n",
+			crd.Spec.Group,
+			v.Name,
+			crd.Spec.Names.Kind,
+			strings.ToLower(string(crd.Spec.Scope)),
+			code(strings.Join(crd.Spec.Names.ShortNames, "`, `")),
+		)
 		root := v.Schema.OpenAPIV3Schema
 		for _, part := range []string{"spec", "status"} {
 			s := root.Properties[part]
@@ -99,7 +107,11 @@ func bounds(s *schema) string {
 	for _, limit := range []struct {
 		from, to *int64
 		of       string
-	}{{s.MinLength, s.MaxLength, "characters"}, {s.MinItems, s.MaxItems, "items"}, {s.MinProperties, s.MaxProperties, "entries"}} {
+	}{
+		{s.MinLength, s.MaxLength, "characters"},
+		{s.MinItems, s.MaxItems, "items"},
+		{s.MinProperties, s.MaxProperties, "entries"},
+	} {
 		switch {
 		case limit.from != nil && limit.to != nil && *limit.from == *limit.to:
 			out = append(out, fmt.Sprintf("%d %s", *limit.to, limit.of))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command fields writes docs/fields.md, what the CRD says of each field of an ApiKey, and docs/chart.md, what values.yaml
-// says of each value of the chart.
+// Command fields writes docs/fields.md, what the CRD says of each field of an ApiKey, and docs/chart.md, what
+// values.yaml says of each value of the chart.
 package main
 
 import (

@@ -75,8 +75,14 @@ func image(arch, program string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
-		mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "hack/image"}})
+	img, err := mutate.Append(
+		mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
+		mutate.Addendum{
+			Layer:     layer,
+			MediaType: types.OCILayer,
+			History:   v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "hack/image"},
+		},
+	)
 	if err != nil {
 		return nil, fmt.Errorf("add layer: %w", err)
 	}
@@ -86,8 +92,15 @@ func image(arch, program string) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Created = "linux", arch, v1.Time{Time: epoch}
-	file.Config = v1.Config{User: user, Entrypoint: []string{"/" + filepath.Base(program)}, WorkingDir: "/",
-		Labels: map[string]string{"org.opencontainers.image.source": "https://github.com/kaana/apikey-operator", "org.opencontainers.image.licenses": "Apache-2.0"}}
+	file.Config = v1.Config{
+		User:       user,
+		Entrypoint: []string{"/" + filepath.Base(program)},
+		WorkingDir: "/",
+		Labels: map[string]string{
+			"org.opencontainers.image.source":   "https://github.com/kaana/apikey-operator",
+			"org.opencontainers.image.licenses": "Apache-2.0",
+		},
+	}
 	return mutate.ConfigFile(img, file)
 }
 
@@ -99,12 +112,21 @@ func layer(program string) (v1.Layer, error) {
 	}
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	header := &tar.Header{Name: filepath.Base(program), Mode: 0o755, Size: int64(len(text)), ModTime: epoch, Typeflag: tar.TypeReg}
+	header := &tar.Header{
+		Name:     filepath.Base(program),
+		Mode:     0o755,
+		Size:     int64(len(text)),
+		ModTime:  epoch,
+		Typeflag: tar.TypeReg,
+	}
 	if err := errors.Join(w.WriteHeader(header), second(w.Write(text)), w.Close()); err != nil {
 		return nil, fmt.Errorf("write layer: %w", err)
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil },
-		tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(6))
+	return tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil },
+		tarball.WithMediaType(types.OCILayer),
+		tarball.WithCompressionLevel(6),
+	)
 }
 
 func second(_ int, err error) error { return err }
@@ -121,7 +143,10 @@ func write(index v1.ImageIndex, ref, out string) error {
 		return fmt.Errorf("write layout: %w", err)
 	}
 	tag := ref[strings.LastIndex(ref, ":")+1:]
-	if err := at.AppendIndex(index, layout.WithAnnotations(map[string]string{refName: tag, containerdName: ref})); err != nil {
+	if err := at.AppendIndex(
+		index,
+		layout.WithAnnotations(map[string]string{refName: tag, containerdName: ref}),
+	); err != nil {
 		return fmt.Errorf("write layout: %w", err)
 	}
 	return archive(dir, out)
@@ -147,7 +172,10 @@ func archive(dir, out string) (failed error) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), ModTime: epoch, Typeflag: tar.TypeReg}), second(w.Write(text)))
+		return errors.Join(
+			w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), ModTime: epoch, Typeflag: tar.TypeReg}),
+			second(w.Write(text)),
+		)
 	}); err != nil {
 		return fmt.Errorf("write archive: %w", err)
 	}

@@ -23,10 +23,34 @@ type used struct {
 
 func samples() []*used {
 	return []*used{
-		{namespace: "acme-prod", secret: "quickstart", key: "token", from: []string{"192.0.2.10", "198.51.100.4"}, paths: []string{"/api/user", "/api/projects", "/api/keys?limit=5"}},
-		{namespace: "acme-prod", secret: "billing-credentials", key: "api-key", from: []string{"192.0.2.20"}, paths: []string{"/auth?scope=invoices:write", "/auth?scope=invoices:write", "/api/user", "/api/projects"}}, //nolint:gosec // names, no secret
-		{namespace: "acme-dev", secret: "deployer", key: "token", from: []string{"10.1.2.3", "10.1.2.3", "10.1.2.3", "203.0.113.9"}, paths: []string{"/api/projects", "/auth?role=member"}},
-		{namespace: "globex-prod", secret: "reporting", key: "token", from: []string{"198.51.100.200"}, paths: []string{"/api/user", "/api/projects"}},
+		{
+			namespace: "acme-prod",
+			secret:    "quickstart",
+			key:       "token",
+			from:      []string{"192.0.2.10", "198.51.100.4"},
+			paths:     []string{"/api/user", "/api/projects", "/api/keys?limit=5"},
+		},
+		{
+			namespace: "acme-prod",
+			secret:    "billing-credentials",
+			key:       "api-key",
+			from:      []string{"192.0.2.20"},
+			paths:     []string{"/auth?scope=invoices:write", "/auth?scope=invoices:write", "/api/user", "/api/projects"},
+		}, //nolint:gosec // names, no secret
+		{
+			namespace: "acme-dev",
+			secret:    "deployer",
+			key:       "token",
+			from:      []string{"10.1.2.3", "10.1.2.3", "10.1.2.3", "203.0.113.9"},
+			paths:     []string{"/api/projects", "/auth?role=member"},
+		},
+		{
+			namespace: "globex-prod",
+			secret:    "reporting",
+			key:       "token",
+			from:      []string{"198.51.100.200"},
+			paths:     []string{"/api/user", "/api/projects"},
+		},
 	}
 }
 
@@ -36,7 +60,16 @@ func liven(ctx context.Context, c *cluster.Cluster, op *cluster.Operator) {
 	for ctx.Err() == nil {
 		k := keys[rand.IntN(len(keys))]          //nolint:gosec // any
 		if k.token == "" || rand.IntN(60) == 0 { //nolint:gosec // now and then, because it may have rotated
-			if out, err := c.Kubectl(ctx, "get", "secret", "-n", k.namespace, k.secret, "-o", "go-template={{index .data \""+k.key+"\" | base64decode}}"); err == nil {
+			if out, err := c.Kubectl(
+				ctx,
+				"get",
+				"secret",
+				"-n",
+				k.namespace,
+				k.secret,
+				"-o",
+				"go-template={{index .data \""+k.key+"\" | base64decode}}",
+			); err == nil {
 				k.token = strings.TrimSpace(out)
 			}
 		}
@@ -49,7 +82,12 @@ func liven(ctx context.Context, c *cluster.Cluster, op *cluster.Operator) {
 }
 
 func request(ctx context.Context, op *cluster.Operator, k *used) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, op.URL+k.paths[rand.IntN(len(k.paths))], nil) //nolint:gosec // any
+	r, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodGet,
+		op.URL+k.paths[rand.IntN(len(k.paths))],
+		nil,
+	) //nolint:gosec // any
 	if err != nil {
 		return
 	}
@@ -65,5 +103,8 @@ func request(ctx context.Context, op *cluster.Operator, k *used) {
 
 // tellOfSamples says that what is seen of the samples is made up.
 func tellOfSamples() {
-	fmt.Println("The samples are used a little by make run itself (agent make-run-samples, networks of RFC 5737), so that there is activity to look at.")
+	fmt.Println(
+		"The samples are used a little by make run itself (agent make-run-samples, networks of RFC 5737), " +
+			"so that there is activity to look at.",
+	)
 }

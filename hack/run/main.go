@@ -26,7 +26,11 @@ func main() {
 	bin := flag.String("bin", "bin", "folder of what was built")
 	k8s := flag.String("k8s", "bin/k8s", "folder of the control plane's programs")
 	port := flag.Int("port", 0, "HTTPS port; 0 takes a free one")
-	again := flag.Bool("reload", false, "restart the operator of the make run in this folder, and wait until it is ready")
+	again := flag.Bool(
+		"reload",
+		false,
+		"restart the operator of the make run in this folder, and wait until it is ready",
+	)
 	flag.Parse()
 	// SIGHUP arrives when the terminal is closed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -100,10 +104,17 @@ func printReady(state string, op *cluster.Operator, took time.Duration) {
 	fmt.Printf("  . %s\n", relative(filepath.Join(state, "env")))
 	fmt.Println(`  TOKEN=$(kubectl get secret quickstart -n acme-prod -o jsonpath='{.data.token}' | base64 -d)`)
 	fmt.Println(`  curl --cacert "$KAANA_CA" -H "Authorization: Bearer $TOKEN" "$KAANA_URL/api/user"`)
-	say("\nSettings > API Keys: %s/settings/api-keys (sign in with one click as a local account; the browser will not know the certificate).", op.PagesURL)
+	say(
+		"\nSettings > API Keys: %s/settings/api-keys (sign in with one click as a local account; "+
+			"the browser will not know the certificate).",
+		op.PagesURL,
+	)
 	say("The REST API is described at %s/api/docs.", op.URL)
 	tellOfSamples()
-	say("Logs are in %s. make reload restarts the operator from the current code. Ctrl-C ends everything.", relative(filepath.Join(state, "log")))
+	say(
+		"Logs are in %s. make reload restarts the operator from the current code. Ctrl-C ends everything.",
+		relative(filepath.Join(state, "log")),
+	)
 }
 
 // tidy removes keys and kubeconfigs, which are of no use any more. The logs may be.
@@ -127,7 +138,10 @@ func lock(file string) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(errors.New("another make run is going on in this folder: end it by Ctrl-C first"), f.Close())
+		return nil, errors.Join(
+			errors.New("another make run is going on in this folder: end it by Ctrl-C first"),
+			f.Close(),
+		)
 	}
 	return func() { _ = f.Close() }, nil
 }
@@ -136,7 +150,11 @@ func lock(file string) (unlock func(), err error) {
 func fill(ctx context.Context, c *cluster.Cluster) error {
 	commands := [][]string{}
 	for _, t := range tenants {
-		commands = append(commands, []string{"create", "namespace", t[0]}, []string{"label", "namespace", t[0], "auth.kaana.com/tenant=" + t[1]})
+		commands = append(
+			commands,
+			[]string{"create", "namespace", t[0]},
+			[]string{"label", "namespace", t[0], "auth.kaana.com/tenant=" + t[1]},
+		)
 	}
 	commands = append(commands, []string{"apply", "-k", "config/samples"},
 		[]string{"wait", "--for=condition=Ready", "--timeout=60s", "-n", "acme-prod", "apikeys", "--all"})

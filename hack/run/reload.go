@@ -28,7 +28,12 @@ const (
 var errNotRunning = errors.New("make run is not ready in this folder: start it in another terminal first")
 
 // startReloads restarts the operator at each reloadSignal until ctx is done, and writes the outcome to a file.
-func startReloads(ctx context.Context, c *cluster.Cluster, op *cluster.Operator, state string) (*sync.WaitGroup, error) {
+func startReloads(
+	ctx context.Context,
+	c *cluster.Cluster,
+	op *cluster.Operator,
+	state string,
+) (*sync.WaitGroup, error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, reloadSignal)
 	var running sync.WaitGroup

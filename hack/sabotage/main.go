@@ -106,7 +106,15 @@ func (b breakage) command(dir, overlay string) (*exec.Cmd, error) {
 	}
 	binary := filepath.Join(dir, "apikey-operator")
 	//nolint:noctx // builds this repository
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "./cmd/apikey-operator").CombinedOutput(); err != nil {
+	if out, err := exec.Command(
+		"go",
+		"build",
+		"-overlay",
+		overlay,
+		"-o",
+		binary,
+		"./cmd/apikey-operator",
+	).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("it does not compile: %s", oneLine(string(out)))
 	}
 	cmd.Env = append(os.Environ(), "KAANA_OPERATOR="+binary)

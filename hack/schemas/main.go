@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command schemas writes JSON Schemas for kubeconform -strict: those of Kubernetes from its own sources, for each version
-// that the Go module proxy has, and those of custom resources from the CRDs of their owners.
+// Command schemas writes JSON Schemas for kubeconform -strict: those of Kubernetes from its own sources, for each
+// version that the Go module proxy has, and those of custom resources from the CRDs of their owners.
 package main
 
 import (
@@ -107,7 +107,10 @@ func lead(to, name string, d object) error {
 	for _, k := range kinds {
 		gvk, _ := k.(object)
 		group, _ := gvk["group"].(string)
-		if err := write(filepath.Join(to, fileName(fmt.Sprint(gvk["kind"]), group, fmt.Sprint(gvk["version"]))), object{"$ref": "_definitions.json#/definitions/" + name}); err != nil {
+		if err := write(
+			filepath.Join(to, fileName(fmt.Sprint(gvk["kind"]), group, fmt.Sprint(gvk["version"]))),
+			object{"$ref": "_definitions.json#/definitions/" + name},
+		); err != nil {
 			return err
 		}
 	}
@@ -145,7 +148,8 @@ func tightenObject(n object) {
 		delete(n, "format")
 		n["anyOf"] = []any{object{"type": "string"}, object{"type": "number"}}
 	}
-	if _, isObject := n["properties"].(object); isObject && n["additionalProperties"] == nil && n["x-kubernetes-preserve-unknown-fields"] != true {
+	if _, isObject := n["properties"].(object); isObject && n["additionalProperties"] == nil &&
+		n["x-kubernetes-preserve-unknown-fields"] != true {
 		n["additionalProperties"] = false
 	}
 	if n["type"] == "string" && strings.HasPrefix(fmt.Sprint(n["description"]), "Quantity is a fixed-point") {

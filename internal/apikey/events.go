@@ -26,11 +26,12 @@ func (in Input) events(plan Plan) []Event {
 // stepEvents report why a step is taken that repairs something.
 func (in Input) stepEvents(plan Plan) []Event {
 	current := find(in.Credentials, Current, in.Secret.Digest) >= 0
+	delivered := in.Conditions.reason(v1alpha1.ConditionDelivered)
 	switch {
 	case plan.Step == Mint && !current && slices.ContainsFunc(plan.Credentials, isCurrent):
 		return []Event{{Reason: v1alpha1.ReasonReissued,
 			Message: fmt.Sprintf("Secret %s did not hold the current token; issuing a new one", in.SecretName)}}
-	case plan.Step == Redeliver && current && in.Conditions.reason(v1alpha1.ConditionDelivered) != v1alpha1.ReasonSecretRefused:
+	case plan.Step == Redeliver && current && delivered != v1alpha1.ReasonSecretRefused:
 		return []Event{{Reason: v1alpha1.ReasonRepaired,
 			Message: fmt.Sprintf("Secret %s was changed; wrote it again with the same token", in.SecretName)}}
 	}

@@ -72,7 +72,8 @@ type Rotation struct {
 // requested reports whether a rotation is requested that has not been done.
 func (r Rotation) requested() bool { return r.Requested != "" && r.Requested != r.Handled }
 
-// due returns when the current token should be replaced on schedule: a fact, whether or not a controller runs. Zero: never.
+// due returns when the current token should be replaced on schedule: a fact, whether or not a controller runs. Zero:
+// never.
 func (r Rotation) due() time.Time {
 	if r.Cadence == (Cadence{}) || r.Last.IsZero() {
 		return time.Time{}

@@ -160,7 +160,8 @@ func (r Rule) Permit(p Principal) Denial {
 	switch {
 	case p.Role < r.Role:
 		return Deny(denial.Role)
-	case r.Scope != "" && p.Scopes == "" && p.Role < r.Unlimited, r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
+	case r.Scope != "" && p.Scopes == "" && p.Role < r.Unlimited,
+		r.Scope != "" && p.Scopes != "" && !p.Scopes.Has(r.Scope):
 		return Deny(denial.Scope)
 	case r.Tenant != "" && p.Tenant != r.Tenant:
 		return Deny(denial.Tenant)

@@ -91,6 +91,7 @@ func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial,
 // reserved reports whether a name is one that Kubernetes, or we, keep for somebody else. The API server refuses
 // such names too; a wrong answer here could be cluster-admin.
 func (p *Principal) reserved() bool {
-	return strings.HasPrefix(p.Account.ID, "system:") || strings.HasPrefix(p.Account.Username, "system:") || strings.HasPrefix(p.Tenant, "system:") ||
+	return strings.HasPrefix(p.Account.ID, "system:") || strings.HasPrefix(p.Account.Username, "system:") ||
+		strings.HasPrefix(p.Tenant, "system:") ||
 		strings.HasPrefix(p.Account.Username, "apikey:") // of a key without an owner
 }

@@ -88,7 +88,12 @@ func (in *newKey) add(cmd *cobra.Command) {
 	f.StringVar(&in.schedule, "schedule", "", "rotate on this schedule of five cron fields")
 	f.StringVar(&in.timeZone, "time-zone", "", "time zone of the schedule, like Europe/Berlin; default UTC")
 	f.StringVar(&in.overlap, "overlap", "", "how long the previous token works after a rotation; default 24h")
-	f.StringSliceVar(&in.restart, "restart", nil, "workload to restart after a rotation, like Deployment/web; repeatable")
+	f.StringSliceVar(
+		&in.restart,
+		"restart",
+		nil,
+		"workload to restart after a rotation, like Deployment/web; repeatable",
+	)
 	f.BoolVar(&in.refreshPods, "refresh-pods", false, "after a rotation, refresh the Pods that mount the Secret")
 	f.BoolVar(&in.showOnce, "show-once", false, "print the token once instead of delivering it to a Secret")
 	f.StringVar(&in.dryRun, "dry-run", dryRunNone, "none; client: only print; server: the API server only validates")

@@ -54,7 +54,9 @@ func (c *cli) explainToken(ctx context.Context, a *attempt) error {
 	case v.foreign(token) && kind == authn.KindJWT:
 		return c.explainJWT(ctx, a, token)
 	case v.foreign(token):
-		c.printf("✗ It is an encrypted access token (JWE): request a token for an audience (API identifier) from the issuer.")
+		c.printf(
+			"✗ It is an encrypted access token (JWE): request a token for an audience (API identifier) from the issuer.",
+		)
 		return refusal(denial.Unknown)
 	case kind == authn.KindJWT:
 		c.printf("! It has the form of a JWT. A server with configured issuers verifies it as a JWT, not as this key.")

@@ -16,7 +16,9 @@ import (
 )
 
 // errForeign is the error for a token that only a server with the issuer's keys can verify.
-var errForeign = errors.New("only the server can verify the signature, issuer and audience of a JWT: give --server-url")
+var errForeign = errors.New(
+	"only the server can verify the signature, issuer and audience of a JWT: give --server-url",
+)
 
 func (c *cli) verify() *cobra.Command {
 	var a attempt

@@ -16,7 +16,8 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 )
 
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,verbs=get;list;watch
 
 // policies are those of config/policy, each with a binding of the same name.
 var policies = []string{"apikey-grants", "apikey-status"}
@@ -32,17 +33,25 @@ func (r *Reconciler) missingPolicy(ctx context.Context) (string, error) {
 		var policy admissionv1.ValidatingAdmissionPolicy
 		if err := r.Client.Get(ctx, at, &policy, client.UnsafeDisableDeepCopy); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("get ValidatingAdmissionPolicy %s: %w", name, err)
-		} else if apierrors.IsNotFound(err) || policy.Spec.FailurePolicy == nil || *policy.Spec.FailurePolicy != admissionv1.Fail {
+		} else if apierrors.IsNotFound(err) || !failsClosed(policy) {
 			return "ValidatingAdmissionPolicy " + name, nil
 		}
 		var binding admissionv1.ValidatingAdmissionPolicyBinding
 		if err := r.Client.Get(ctx, at, &binding, client.UnsafeDisableDeepCopy); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("get ValidatingAdmissionPolicyBinding %s: %w", name, err)
-		} else if apierrors.IsNotFound(err) || binding.Spec.PolicyName != name || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
+		} else if apierrors.IsNotFound(err) || !denies(binding, name) {
 			return "ValidatingAdmissionPolicyBinding " + name, nil
 		}
 	}
 	return "", nil
+}
+
+func failsClosed(policy admissionv1.ValidatingAdmissionPolicy) bool {
+	return policy.Spec.FailurePolicy != nil && *policy.Spec.FailurePolicy == admissionv1.Fail
+}
+
+func denies(binding admissionv1.ValidatingAdmissionPolicyBinding, policy string) bool {
+	return binding.Spec.PolicyName == policy && slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny)
 }
 
 // keysAwaitingPolicy maps a policy to the ApiKeys that wait for it.

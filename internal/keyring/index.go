@@ -305,4 +305,3 @@ func (ix *Index) replaceNamespaces(tenants map[string]string, only string) {
 		}
 	}
 }
-

@@ -57,12 +57,13 @@ func (c Caller) has(project string) bool {
 // Five rules hold, in this order:
 //
 //  1. The project is one of the caller's tenant. Otherwise the answer is Forbidden, whether the key exists or not.
-//  2. The key is the caller's: an admin's are all of the tenant, others' those of their account. Otherwise it is NotFound.
+//  2. The key is the caller's: an admin's are all of the tenant, others' those of their account. Otherwise it is
+//     NotFound.
 //  3. Everything but reading takes what authn.WriteKeys demands: role member, and scope keys:write.
-//  4. A suspension is lifted by an admin, or by the account that suspended the key, unless a stronger author suspended it
-//     too.
-//  5. No key that the caller creates, changes, resumes, or receives a token of exceeds the caller: in role, in scopes, and,
-//     when the caller is a key itself, in time and networks. Refusing a key (suspend, revoke, delete) is never limited.
+//  4. A suspension is lifted by an admin, or by the account that suspended the key, unless a stronger author suspended
+//     it too.
+//  5. No key that the caller creates, changes, resumes, or receives a token of exceeds the caller: in role, in scopes,
+//     and, when the caller is a key itself, in time and networks. Refusing a key (suspend, revoke, delete) is never limited.
 func Authorize(c Caller, a Action, before, after *v1alpha1.ApiKey) *Problem {
 	key := before
 	if key == nil {

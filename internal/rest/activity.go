@@ -144,7 +144,12 @@ func (a *API) getTenantActivity(ctx context.Context, in *Span) (*answer[tenantAc
 }
 
 // KeyActivity returns the use of a key that the reader may see.
-func (a *API) KeyActivity(ctx context.Context, reader authn.Principal, at KeyPath, span Span) (KeyActivityView, error) {
+func (a *API) KeyActivity(
+	ctx context.Context,
+	reader authn.Principal,
+	at KeyPath,
+	span Span,
+) (KeyActivityView, error) {
 	o, err := a.Manage.Get(ctx, reader, at.Project, at.Name)
 	if err != nil {
 		return KeyActivityView{}, err

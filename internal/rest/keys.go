@@ -41,12 +41,22 @@ const repeats = "A repeat with the same Idempotency-Key within a day is not done
 // registerKeys registers the operations on keys.
 func (a *API) registerKeys(api huma.API) {
 	a.registerReads(api)
-	create := operation("POST", "/api/keys", "create-key", "Create a key",
+	create := operation(
+		"POST",
+		"/api/keys",
+		"create-key",
+		"Create a key",
 		"The key cannot do more than you may. With delivery once, the token is in this response and nowhere else: keep it. "+
 			"With delivery secret, the controller delivers it to a Secret of the project and rotates it there. "+
 			"With actsFor me, the key is your account's. With itself, it is an account of its own, for a service; "+
 			"that takes role admin. "+repeats,
-		authn.WriteKeys, 400, 409, 413, 415, 422)
+		authn.WriteKeys,
+		400,
+		409,
+		413,
+		415,
+		422,
+	)
 	create.DefaultStatus = http.StatusCreated
 	huma.Register(api, create, a.createKey)
 	huma.Register(api, operation("POST", "/api/keys/{project}/{name}/rotate", "rotate-key", "Give a key a new token",

@@ -43,8 +43,8 @@ type KeyView struct {
 	LastRotatedAt  *time.Time `json:"lastRotatedAt"`
 	NextRotationAt *time.Time `json:"nextRotationAt" doc:"null: not on schedule"`
 
-	Ready *conditionView `json:"ready,omitempty" doc:"Absent until the controller has seen the key's last change"`
-	Ready *conditionView `json:"accepted,omitempty" doc:"Whether at least one token works now; absent: not known yet"`
+	Ready    *conditionView `json:"ready,omitempty" doc:"Absent until the controller has seen the key's last change"`
+	Accepted *conditionView `json:"accepted,omitempty" doc:"Whether at least one token works now; absent: not known yet"`
 
 	Credentials []credentialView `json:"credentials"`
 }

@@ -78,7 +78,13 @@ func (s *Pages) showNew(w http.ResponseWriter, r *http.Request, p authn.Principa
 const day = 24 * time.Hour
 
 // lifetimes are the choices of the form; with 0 the key never expires.
-var lifetimes = map[string]time.Duration{"7d": 7 * day, "30d": 30 * day, "90d": 90 * day, "365d": 365 * day, "never": 0}
+var lifetimes = map[string]time.Duration{
+	"7d":    7 * day,
+	"30d":   30 * day,
+	"90d":   90 * day,
+	"365d":  365 * day,
+	"never": 0,
+}
 
 func (s *Pages) createFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	f := s.newForm(p, r)

@@ -160,7 +160,10 @@ const (
 // prepare makes what the API server must know of the operator's server before either runs: where it
 // is, and by which CA to trust it.
 func (c *Cluster) prepare(ctx context.Context) error {
-	for _, p := range []*string{&c.ports.server, &c.ports.serverMetrics, &c.ports.extAuthz, &c.ports.probes, &c.ports.controllerMetrics, &c.ports.admission, &c.ports.issuer} {
+	for _, p := range []*string{
+		&c.ports.server, &c.ports.serverMetrics, &c.ports.extAuthz, &c.ports.probes, &c.ports.controllerMetrics,
+		&c.ports.admission, &c.ports.issuer,
+	} {
 		var err error
 		if *p, err = freeAddress(ctx); err != nil {
 			return err
@@ -175,11 +178,18 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	}
 	// The administrator has a token, no certificate: a certificate would win over kubectl --token.
 	c.adminToken = rand.Text()
-	if err := os.WriteFile(filepath.Join(c.options.State, tokenFile), []byte(c.adminToken+`,admin,admin,"system:masters"`+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(c.options.State, tokenFile),
+		[]byte(c.adminToken+`,admin,admin,"system:masters"`+"\n"),
+		0o600,
+	); err != nil {
 		return fmt.Errorf("write %s: %w", tokenFile, err)
 	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["kaana"] = &clientcmdapi.Cluster{Server: "https://" + c.ports.server + "/webhook/tokenreview", CertificateAuthority: c.cert.CAFile}
+	config.Clusters["kaana"] = &clientcmdapi.Cluster{
+		Server:               "https://" + c.ports.server + "/webhook/tokenreview",
+		CertificateAuthority: c.cert.CAFile,
+	}
 	config.AuthInfos["kube-apiserver"] = &clientcmdapi.AuthInfo{}
 	config.Contexts["kaana"] = &clientcmdapi.Context{Cluster: "kaana", AuthInfo: "kube-apiserver"}
 	config.CurrentContext = "kaana"
@@ -200,10 +210,21 @@ func (c *Cluster) startManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.manager = exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(c.options.Binaries, "kube-controller-manager"),
-		"--kubeconfig", c.Kubeconfig, "--secure-port=0", "--leader-elect=false", "--use-service-account-credentials",
-		"--service-account-private-key-file", filepath.Join(c.options.State, "certs", saKey), "--root-ca-file", ca,
-		"--kube-api-qps=500", "--kube-api-burst=1000")
+	c.manager = exec.CommandContext(
+		context.WithoutCancel(ctx),
+		filepath.Join(c.options.Binaries, "kube-controller-manager"),
+		"--kubeconfig",
+		c.Kubeconfig,
+		"--secure-port=0",
+		"--leader-elect=false",
+		"--use-service-account-credentials",
+		"--service-account-private-key-file",
+		filepath.Join(c.options.State, "certs", saKey),
+		"--root-ca-file",
+		ca,
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
+	)
 	c.manager.Stdout, c.manager.Stderr = out, out
 	c.manager.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.manager.Start(); err != nil {
@@ -244,7 +265,11 @@ func (c *Cluster) apiServer() (int, error) {
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		if name, args, _ := strings.Cut(string(line), "\x00"); filepath.Base(name) == "kube-apiserver" && strings.Contains(args, c.options.State) {
+		if name, args, _ := strings.Cut(
+			string(line),
+			"\x00",
+		); filepath.Base(name) == "kube-apiserver" &&
+			strings.Contains(args, c.options.State) {
 			return strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		}
 	}
@@ -268,7 +293,12 @@ func (c *Cluster) Stop() error {
 // Stored returns every key of etcd with its value, as it is stored.
 func (c *Cluster) Stored(ctx context.Context) (map[string][]byte, error) {
 	everything := strings.NewReader(`{"key":"AA==","range_end":"AA=="}`) // etcd's way to say so, in base64
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.env.ControlPlane.Etcd.URL.JoinPath("/v3/kv/range").String(), everything)
+	r, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodPost,
+		c.env.ControlPlane.Etcd.URL.JoinPath("/v3/kv/range").String(),
+		everything,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("ask etcd: %w", err)
 	}
@@ -292,7 +322,10 @@ func (c *Cluster) Stored(ctx context.Context) (map[string][]byte, error) {
 
 // Kubectl runs kubectl as the administrator and returns what it printed.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.options.Binaries, "kubectl"), append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
+	cmd := exec.CommandContext(
+		ctx,
+		filepath.Join(c.options.Binaries, "kubectl"),
+		append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -308,8 +341,14 @@ func (c *Cluster) AccountKubeconfig(ctx context.Context, namespace, name string)
 		return "", fmt.Errorf("make client: %w", err)
 	}
 	year := int64(365 * 24 * 3600)
-	token, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name,
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &year}}, metav1.CreateOptions{})
+	token, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(
+		ctx,
+		name,
+		&authenticationv1.TokenRequest{
+			Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &year},
+		},
+		metav1.CreateOptions{},
+	)
 	if err != nil {
 		return "", fmt.Errorf("request token of ServiceAccount %s/%s: %w", namespace, name, err)
 	}

@@ -51,7 +51,14 @@ var Accounts = []Account{
 	{"admin", "auth0|1001", "ada@acme.example", "admin", "acme", append([]string{"tokens:introspect"}, memberScopes...)},
 	{"member", "auth0|1002", "max@acme.example", "member", "acme", memberScopes},
 	{"globex", "auth0|2001", "gil@globex.example", "member", "globex", memberScopes},
-	{"scoped", "auth0|1003", "sue@acme.example", "member", "acme", nil}, // of an API without RBAC: limited to what the application asks for
+	{
+		"scoped",
+		"auth0|1003",
+		"sue@acme.example",
+		"member",
+		"acme",
+		nil,
+	}, // of an API without RBAC: limited to what the application asks for
 }
 
 func account(subject string) (Account, error) {
@@ -91,23 +98,35 @@ func Start(ctx context.Context, address, certFile, keyFile string, redirects ...
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
-	i := &Issuer{URL: "https://localhost:" + port + "/", requests: map[string]*request{}, codes: map[string]string{}, refresh: map[string]*request{},
-		redirects: append(redirects, callback), cert: cert}
+	i := &Issuer{
+		URL:       "https://localhost:" + port + "/",
+		requests:  map[string]*request{},
+		codes:     map[string]string{},
+		refresh:   map[string]*request{},
+		redirects: append(redirects, callback),
+		cert:      cert,
+	}
 	if err := i.Roll(); err != nil {
 		return nil, err
 	}
 	var seed [32]byte
 	_, _ = rand.Read(seed[:]) // never fails
-	provider, err := op.NewProvider(&op.Config{CryptoKey: seed, CodeMethodS256: true, AuthMethodPost: true, GrantTypeRefreshToken: true},
-		(*storage)(i), op.StaticIssuer(i.URL),
+	provider, err := op.NewProvider(
+		&op.Config{CryptoKey: seed, CodeMethodS256: true, AuthMethodPost: true, GrantTypeRefreshToken: true},
+		(*storage)(i),
+		op.StaticIssuer(i.URL),
 		op.WithCustomEndpoints(op.NewEndpoint("authorize"), op.NewEndpoint("oauth/token"), op.NewEndpoint("userinfo"),
-			op.NewEndpoint("oauth/revoke"), op.NewEndpoint("oidc/logout"), op.NewEndpoint(".well-known/jwks.json")))
+			op.NewEndpoint("oauth/revoke"), op.NewEndpoint("oidc/logout"), op.NewEndpoint(".well-known/jwks.json")),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("make issuer: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /login", i.showLogin)
-	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) { i.login(w, r, op.AuthCallbackURL(provider)) })
+	mux.HandleFunc(
+		"POST /login",
+		func(w http.ResponseWriter, r *http.Request) { i.login(w, r, op.AuthCallbackURL(provider)) },
+	)
 	mux.Handle("/", provider)
 	i.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/jwks.json") {
@@ -123,7 +142,11 @@ func Start(ctx context.Context, address, certFile, keyFile string, redirects ...
 
 // Listen takes the issuer up again after Stop.
 func (i *Issuer) Listen(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:"+strings.Trim(i.URL[strings.LastIndexByte(i.URL, ':')+1:], "/"))
+	l, err := (&net.ListenConfig{}).Listen(
+		ctx,
+		"tcp",
+		"127.0.0.1:"+strings.Trim(i.URL[strings.LastIndexByte(i.URL, ':')+1:], "/"),
+	)
 	if err != nil {
 		return fmt.Errorf("start issuer: %w", err)
 	}
@@ -177,11 +200,14 @@ func random() string {
 
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Local sign-in</title>
-<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:15vh auto;padding:0 1rem}
-button{font:inherit;width:100%;margin:.3rem 0;padding:.7rem 1rem;text-align:left;border:1px solid #8888;border-radius:.5rem;cursor:pointer}</style>
+<style>:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:15vh auto;padding:0 1rem}
+button{font:inherit;width:100%;margin:.3rem 0;padding:.7rem 1rem;text-align:left;
+border:1px solid #8888;border-radius:.5rem;cursor:pointer}</style>
 <h1>Sign in</h1><p>Accounts of this machine's issuer, for trying things out.</p>
 <form method="post" action="/login"><input type="hidden" name="id" value="{{.ID}}">
-{{range .Accounts}}<button name="account" value="{{.Name}}"><strong>{{.Email}}</strong><br>{{.Role}} of {{.Tenant}}</button>
+{{range .Accounts}}<button name="account" value="{{.Name}}">
+<strong>{{.Email}}</strong><br>{{.Role}} of {{.Tenant}}</button>
 {{end}}</form></html>`))
 
 func (i *Issuer) showLogin(w http.ResponseWriter, r *http.Request) {

@@ -26,8 +26,17 @@ var errArrived = errors.New("arrived")
 // SignIn signs an account in as a browser would (authorization code with PKCE, RFC 7636), and
 // returns its tokens: the access token is a JWT for Audience.
 func SignIn(ctx context.Context, issuerURL, caFile, name string) (*oauth2.Token, error) {
-	app := &oauth2.Config{ClientID: ClientID, ClientSecret: ClientSecret, RedirectURL: callback, Scopes: []string{"openid", "offline_access"},
-		Endpoint: oauth2.Endpoint{AuthURL: issuerURL + "authorize", TokenURL: issuerURL + "oauth/token", AuthStyle: oauth2.AuthStyleInHeader}}
+	app := &oauth2.Config{
+		ClientID:     ClientID,
+		ClientSecret: ClientSecret,
+		RedirectURL:  callback,
+		Scopes:       []string{"openid", "offline_access"},
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   issuerURL + "authorize",
+			TokenURL:  issuerURL + "oauth/token",
+			AuthStyle: oauth2.AuthStyleInHeader,
+		},
+	}
 	verifier, state := oauth2.GenerateVerifier(), random()
 	address := app.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("audience", Audience))
 	end, err := Approve(ctx, issuerURL, caFile, address, name)
@@ -41,7 +50,11 @@ func SignIn(ctx context.Context, issuerURL, caFile, name string) (*oauth2.Token,
 	if q := end.Query(); q.Get("state") != state || q.Get("code") == "" {
 		return nil, fmt.Errorf("sign in at %s: %s %s", issuerURL, q.Get("error"), q.Get("error_description"))
 	}
-	token, err := app.Exchange(context.WithValue(ctx, oauth2.HTTPClient, browser), end.Query().Get("code"), oauth2.VerifierOption(verifier))
+	token, err := app.Exchange(
+		context.WithValue(ctx, oauth2.HTTPClient, browser),
+		end.Query().Get("code"),
+		oauth2.VerifierOption(verifier),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("exchange code at %s: %w", issuerURL, err)
 	}
@@ -62,7 +75,13 @@ func Approve(ctx context.Context, issuerURL, caFile, address, name string) (*url
 	if err != nil {
 		return nil, err
 	}
-	return follow(ctx, browser, http.MethodPost, issuerURL+"login", url.Values{"id": {page.Query().Get("id")}, "account": {name}})
+	return follow(
+		ctx,
+		browser,
+		http.MethodPost,
+		issuerURL+"login",
+		url.Values{"id": {page.Query().Get("id")}, "account": {name}},
+	)
 }
 
 // follow makes a request and follows redirects to a page, or to where the sign-in ends.
@@ -99,11 +118,15 @@ func browser(issuerURL, caFile string) (*http.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cookie jar: %w", err)
 	}
-	return &http.Client{Jar: jar, Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+	return &http.Client{
+		Jar:       jar,
+		Timeout:   10 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 			if !strings.HasPrefix(r.URL.String(), issuerURL) {
 				return errArrived
 			}
 			return nil
-		}}, nil
+		},
+	}, nil
 }

@@ -98,7 +98,7 @@ func (application) IsScopeAllowed(string) bool           { return true }
 func (application) IDTokenUserinfoClaimsAssertion() bool { return true }
 func (application) ClockSkew() time.Duration             { return 0 }
 
-func (application) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive,staticcheck // the name is the interface's
+func (application) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive,staticcheck // its name
 	return func(s []string) []string { return s }
 }
 
@@ -156,7 +156,11 @@ func (*storage) CreateAccessToken(_ context.Context, r op.TokenRequest) (string,
 	return random(), time.Now().Add(tokenLifetime), nil
 }
 
-func (s *storage) CreateAccessAndRefreshTokens(ctx context.Context, r op.TokenRequest, current string) (string, string, time.Time, error) {
+func (s *storage) CreateAccessAndRefreshTokens(
+	ctx context.Context,
+	r op.TokenRequest,
+	current string,
+) (string, string, time.Time, error) {
 	id, end, err := s.CreateAccessToken(ctx, r)
 	grant, ok := r.(*request)
 	if err != nil || !ok {
@@ -240,9 +244,13 @@ func (*storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) er
 	return nil
 }
 
-// GetPrivateClaimsFromScopes returns what Auth0, and an Action of it, would put into an access token: also the scopes that were
-// asked for, those of OpenID Connect among them.
-func (*storage) GetPrivateClaimsFromScopes(_ context.Context, subject, _ string, scopes []string) (map[string]any, error) {
+// GetPrivateClaimsFromScopes returns what Auth0, and an Action of it, would put into an access token: also the scopes
+// that were asked for, those of OpenID Connect among them.
+func (*storage) GetPrivateClaimsFromScopes(
+	_ context.Context,
+	subject, _ string,
+	scopes []string,
+) (map[string]any, error) {
 	a, err := account(subject)
 	if err != nil {
 		return nil, err
@@ -256,7 +264,12 @@ func (*storage) GetPrivateClaimsFromScopes(_ context.Context, subject, _ string,
 }
 
 // SetUserinfoFromRequest puts the same into an ID token.
-func (*storage) SetUserinfoFromRequest(_ context.Context, info *oidc.UserInfo, r op.IDTokenRequest, _ []string) error {
+func (*storage) SetUserinfoFromRequest(
+	_ context.Context,
+	info *oidc.UserInfo,
+	r op.IDTokenRequest,
+	_ []string,
+) error {
 	a, err := account(r.GetSubject())
 	if err != nil {
 		return err
@@ -284,7 +297,13 @@ func (*storage) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, s
 	return nil
 }
 
-func (*storage) SetIntrospectionFromToken(context.Context, *oidc.IntrospectionResponse, string, string, string) error {
+func (*storage) SetIntrospectionFromToken(
+	context.Context,
+	*oidc.IntrospectionResponse,
+	string,
+	string,
+	string,
+) error {
 	return errors.New("not offered")
 }
 

@@ -54,11 +54,31 @@ func Start(t *testing.T) *Server {
 		cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "LC_ALL=C", "HOME=" + dir}
 		return cmd
 	}
-	if out, err := command("initdb", "-D", data, "-U", account, "--auth=trust", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := command(
+		"initdb",
+		"-D",
+		data,
+		"-U",
+		account,
+		"--auth=trust",
+		"--no-sync",
+	).CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
 	port := freePort(t)
-	server := command("postgres", "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
+	server := command(
+		"postgres",
+		"-D",
+		data,
+		"-p",
+		strconv.Itoa(port),
+		"-c",
+		"listen_addresses=127.0.0.1",
+		"-c",
+		"unix_socket_directories=",
+		"-c",
+		"fsync=off",
+	)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +102,16 @@ func (s *Server) Database(t *testing.T) string {
 	t.Helper()
 	s.made++
 	name := fmt.Sprint("test", s.made)
-	if out, err := s.command("createdb", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", account, name).CombinedOutput(); err != nil {
+	if out, err := s.command(
+		"createdb",
+		"-h",
+		"127.0.0.1",
+		"-p",
+		strconv.Itoa(s.port),
+		"-U",
+		account,
+		name,
+	).CombinedOutput(); err != nil {
 		t.Fatalf("createdb: %v: %s", err, out)
 	}
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", account, s.port, name)
@@ -122,7 +151,10 @@ func freePort(t *testing.T) int {
 // await waits until the server takes connections.
 func (s *Server) await(t *testing.T, log string) {
 	t.Helper()
-	for begin := time.Now(); s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)).Run() != nil; time.Sleep(20 * time.Millisecond) {
+	ready := func() bool {
+		return s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)).Run() == nil
+	}
+	for begin := time.Now(); !ready(); time.Sleep(20 * time.Millisecond) {
 		if time.Since(begin) > patient {
 			text, _ := os.ReadFile(log)
 			t.Fatalf("PostgreSQL does not answer: %s", text)

@@ -31,7 +31,10 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		claims []string
 	}{
 		{"id", m.ID, &p.Account.ID, []string{"sub"}},
-		{"username", m.Username, &p.Account.Username, []string{m.Namespace + "username", m.Namespace + "email", "email", "sub"}},
+		{
+			"username", m.Username, &p.Account.Username,
+			[]string{m.Namespace + "username", m.Namespace + "email", "email", "sub"},
+		},
 		{"role", m.Role, &role, []string{m.Namespace + "role"}},
 		{"tenant", m.Tenant, &p.Tenant, []string{m.Namespace + "tenant", "org_id"}},
 	} {
@@ -40,7 +43,11 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
 		}
 		if !validName(text) {
-			return authn.Principal{}, fmt.Errorf("%s: want 1 to %d printable ASCII characters without spaces, and no name of the system", f.name, maxName)
+			return authn.Principal{}, fmt.Errorf(
+				"%s: want 1 to %d printable ASCII characters without spaces, and no name of the system",
+				f.name,
+				maxName,
+			)
 		}
 		if f.name == "tenant" && strings.Contains(text, "/") { // the form of a Namespace that is its own tenant
 			return authn.Principal{}, errors.New("tenant: must not contain a slash")
@@ -106,7 +113,8 @@ func (m *Mapping) find(claims map[string]any, names []string) (string, error) {
 }
 
 // unverified reports whether a claim is an e-mail address that the issuer has not verified, which is
-// nobody's name. An address that is asked for by name is used when the token does not say whether it is verified, and not when it says that it is not.
+// nobody's name. An address that is asked for by name is used when the token does not say whether it is verified, and
+// not when it says that it is not.
 func (m *Mapping) unverified(name string, claims map[string]any) bool {
 	verified, said := claims["email_verified"]
 	return name == "email" && verified != true && (said || m.Claim == "")
@@ -180,12 +188,12 @@ func list(claim any) (out []string, err error) {
 	return nil, errors.New("is neither a string nor a list")
 }
 
-// signIn are the scopes of OpenID Connect (Core 1.0, sections 5.4 and 11). They say what an application learns of a person, and
-// permit nothing here; Auth0 repeats them in access tokens.
+// signIn are the scopes of OpenID Connect (Core 1.0, sections 5.4 and 11). They say what an application learns of a
+// person, and permit nothing here; Auth0 repeats them in access tokens.
 var signIn = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
-// checked returns each scope once, without those of signing in. It refuses what would be read as two, or could not travel
-// in a header.
+// checked returns each scope once, without those of signing in. It refuses what would be read as two, or could not
+// travel in a header.
 func checked(scopes []string) (out []string, limited bool, err error) {
 	for _, s := range scopes {
 		if !printable(s) {

@@ -183,7 +183,11 @@ func (i *Issuer) setDefaults() error {
 		return fieldError(err, "issuer", "discoveryURL")
 	}
 	if len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
-		return fieldError(errors.New("name at least one audience, and none that is empty: a token for another API must not be accepted"), "issuer", "audiences")
+		return fieldError(
+			errors.New("name at least one audience, and none that is empty: a token for another API must not be accepted"),
+			"issuer",
+			"audiences",
+		)
 	}
 	if len(i.Algorithms) == 0 {
 		i.Algorithms = []string{"RS256"}

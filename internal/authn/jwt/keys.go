@@ -56,7 +56,14 @@ func (k *keys) run(ctx context.Context, log *slog.Logger) {
 	for {
 		next := refreshEvery
 		if err := k.fetch(ctx, time.Time{}); err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "cannot fetch the keys of an issuer; known keys stay in use", "issuer", k.issuer.URL, "error", err)
+			log.WarnContext(
+				ctx,
+				"cannot fetch the keys of an issuer; known keys stay in use",
+				"issuer",
+				k.issuer.URL,
+				"error",
+				err,
+			)
 			next = pause
 			pause = min(2*pause, longestRetry)
 		} else {

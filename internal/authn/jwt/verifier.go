@@ -66,9 +66,18 @@ func New(configs []Config, now func() time.Time) (*Verifier, error) {
 		}
 		t := &trusted{Config: c}
 		t.keys = newKeys(&t.Issuer, client, now)
-		t.parser = golangjwt.NewParser(golangjwt.WithValidMethods(c.Issuer.Algorithms), golangjwt.WithStrictDecoding(),
-			golangjwt.WithIssuer(c.Issuer.URL), golangjwt.WithAudience(c.Issuer.Audiences...), golangjwt.WithExpirationRequired(),
-			golangjwt.WithIssuedAt(), golangjwt.WithLeeway(leeway), golangjwt.WithTimeFunc(now))
+		t.parser = golangjwt.NewParser(
+			golangjwt.WithValidMethods(c.Issuer.Algorithms),
+			golangjwt.WithStrictDecoding(),
+			golangjwt.WithIssuer(
+				c.Issuer.URL,
+			),
+			golangjwt.WithAudience(c.Issuer.Audiences...),
+			golangjwt.WithExpirationRequired(),
+			golangjwt.WithIssuedAt(),
+			golangjwt.WithLeeway(leeway),
+			golangjwt.WithTimeFunc(now),
+		)
 		v.issuers[c.Issuer.URL] = t
 	}
 	return v, nil
@@ -136,7 +145,10 @@ func (v *Verifier) Verify(token string) (authn.Principal, authn.Denial, error) {
 	}
 	p, err := found.subject(claims)
 	if err != nil {
-		return authn.Principal{}, authn.Denial{Reason: denial.Claims, Detail: strings.ReplaceAll(err.Error(), "\n", " ")}, nil
+		return authn.Principal{}, authn.Denial{
+			Reason: denial.Claims,
+			Detail: strings.ReplaceAll(err.Error(), "\n", " "),
+		}, nil
 	}
 	p.Expires = when(claims.GetExpirationTime())
 	p.Issued = when(claims.GetIssuedAt())
@@ -156,10 +168,18 @@ func denied(err error) (authn.Principal, authn.Denial, error) {
 		is     error
 		reason denial.Reason
 	}{
-		{errKey, denial.Key}, {golangjwt.ErrTokenMalformed, denial.Malformed}, {golangjwt.ErrTokenSignatureInvalid, denial.Signature},
-		{golangjwt.ErrTokenInvalidAudience, denial.Audience}, {golangjwt.ErrTokenInvalidIssuer, denial.Issuer},
-		{golangjwt.ErrTokenNotValidYet, denial.NotYetValid}, {golangjwt.ErrTokenUsedBeforeIssued, denial.NotYetValid},
-		{golangjwt.ErrTokenRequiredClaimMissing, denial.NoExpiry}, {golangjwt.ErrTokenUnverifiable, denial.Signature},
+		{
+			errKey,
+			denial.Key,
+		},
+		{golangjwt.ErrTokenMalformed, denial.Malformed},
+		{golangjwt.ErrTokenSignatureInvalid, denial.Signature},
+		{golangjwt.ErrTokenInvalidAudience, denial.Audience},
+		{golangjwt.ErrTokenInvalidIssuer, denial.Issuer},
+		{golangjwt.ErrTokenNotValidYet, denial.NotYetValid},
+		{golangjwt.ErrTokenUsedBeforeIssued, denial.NotYetValid},
+		{golangjwt.ErrTokenRequiredClaimMissing, denial.NoExpiry},
+		{golangjwt.ErrTokenUnverifiable, denial.Signature},
 	}
 	for _, o := range others {
 		if errors.Is(err, o.is) {

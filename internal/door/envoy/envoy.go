@@ -138,7 +138,10 @@ var grpcCodes = map[int]codes.Code{
 
 // denied converts a refusal.
 func denied(r *door.Refusal) *authv3.CheckResponse {
-	headers := []*corev3.HeaderValueOption{header("content-type", "application/json"), header("cache-control", "no-store")}
+	headers := []*corev3.HeaderValueOption{
+		header("content-type", "application/json"),
+		header("cache-control", "no-store"),
+	}
 	for _, c := range r.Challenge {
 		headers = append(headers, header("www-authenticate", c))
 	}

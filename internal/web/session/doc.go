@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package session signs users in at an OpenID Connect issuer, with an authorization code and PKCE (RFC 7636), and keeps
-// the session in an encrypted cookie. Any replica with the same key accepts the cookie.
+// Package session signs users in at an OpenID Connect issuer, with an authorization code and PKCE (RFC 7636), and
+// keeps the session in an encrypted cookie. Any replica with the same key accepts the cookie.
 //
-// It returns the access token of a browser. It does not decide what the token may do: door.Authenticator verifies it like
-// any other token.
+// It returns the access token of a browser. It does not decide what the token may do: door.Authenticator verifies it
+// like any other token.
 package session

@@ -132,7 +132,9 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	expire(w, r, attemptName, 0) // one attempt, one answer
 	q := r.URL.Query()
 	switch {
-	case err != nil, !s.now().Before(a.Expires), subtle.ConstantTimeCompare([]byte(a.State), []byte(q.Get("state"))) != 1:
+	case err != nil,
+		!s.now().Before(a.Expires),
+		subtle.ConstantTimeCompare([]byte(a.State), []byte(q.Get("state"))) != 1:
 		return "", ErrAttempt
 	case q.Get("error") != "":
 		return "", fmt.Errorf("%w: %s", ErrAttempt, q.Get("error"))

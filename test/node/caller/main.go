@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command caller is a workload of the tests on a real node: it calls the server fifty times a second with the token that it
-// is given, and says once a second how that went. A file is read anew for each call, as a workload should; TOKEN, of the
-// environment, never changes while it runs.
+// Command caller is a workload of the tests on a real node: it calls the server fifty times a second with the token
+// that it is given, and says once a second how that went. A file is read anew for each call, as a workload should;
+// TOKEN, of the environment, never changes while it runs.
 package main
 
 import (
@@ -55,7 +55,10 @@ func run(ctx context.Context, url, caFile, tokenFile, token string) error {
 	if !roots.AppendCertsFromPEM(pem) {
 		return errors.New("the CA is none")
 	}
-	client := &http.Client{Timeout: timeout, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	client := &http.Client{
+		Timeout:   timeout,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}},
+	}
 	var t tally
 	said := time.Now()
 	for ctx.Err() == nil {
