@@ -45,7 +45,7 @@ func (s *Server) KeepActivity(ctx context.Context) error {
 	marks := make(chan mark, maxMarks)
 	warnings := rate.NewLimiter(warnsPerSecond, 10*warnsPerSecond)
 	seen := map[[16]byte]time.Time{} // when a key's last use was last looked at
-	s.Activity.Used = func(k activity.Key, at time.Time) {
+	s.Activity.Used = func(k activity.KeyRef, at time.Time) {
 		if at.Sub(seen[k.UID]) < manage.UsedInterval {
 			return
 		}
@@ -58,11 +58,11 @@ func (s *Server) KeepActivity(ctx context.Context) error {
 		default: // when it is used again
 		}
 	}
-	s.Activity.Retiring = func(ctx context.Context, k activity.Key) ([]activity.Retiring, error) {
+	s.Activity.Retiring = func(ctx context.Context, k activity.KeyRef) ([]activity.Retiring, error) {
 		formers, err := s.Manage.PreviousTokens(ctx, k.Project, k.Name, uuid.UUID(k.UID).String())
 		return retiring(formers), err
 	}
-	s.Activity.Tell = func(ctx context.Context, k activity.Key, f activity.Finding) {
+	s.Activity.Notify = func(ctx context.Context, k activity.KeyRef, f activity.Finding) {
 		s.Log.WarnContext(ctx, "unusual", "key", k.Project+"/"+k.Name, "pattern", f.Pattern, "finding", f.Sentence)
 		if !warnings.Allow() {
 			return
@@ -77,7 +77,7 @@ func (s *Server) KeepActivity(ctx context.Context) error {
 
 // mark is that a key was used.
 type mark struct {
-	key activity.Key
+	key activity.KeyRef
 	at  time.Time
 }
 
@@ -245,7 +245,7 @@ func (s *Server) activityOf(ctx context.Context, o *v1alpha1.ApiKey, span Span) 
 	}
 	facts.Retiring = retiring(manage.PreviousTokensOf(o))
 	v := keyActivityView{ActivityView: viewActivity(report, r, span.Step), Unusual: []unusualView{}}
-	for _, f := range activity.Unusual(facts) {
+	for _, f := range activity.Anomalies(facts) {
 		v.Unusual = append(v.Unusual, unusualView{string(f.Pattern), f.Sentence, f.At})
 	}
 	return v, nil

@@ -394,7 +394,7 @@ func (s *Server) used(ctx context.Context, tenant string, views []KeyView) {
 		ids = append(ids, views[i].ID)
 	}
 	last, err := s.Activity.Store.LastUsed(ctx, ids)
-	told, err2 := s.Activity.Store.Told(ctx, tenant, s.Manage.Now().Add(-24*time.Hour))
+	told, err2 := s.Activity.Store.RecentFindings(ctx, tenant, s.Manage.Now().Add(-24*time.Hour))
 	if err = errors.Join(err, err2); err != nil {
 		s.Log.WarnContext(ctx, "last use is not known", "error", err)
 	}

@@ -47,7 +47,7 @@ func (s *Server) judge(ctx context.Context, c presented, rules ...authn.Rule) (p
 	}
 	s.Metrics.count(c.door, p.Method, reason, time.Since(begin))
 	if s.Activity != nil && p.Key.Name != "" && err == nil {
-		s.Activity.Record(activity.Use{Key: activity.Key{UID: p.Key.UID, Tenant: p.Tenant, Project: p.Key.Namespace, Name: p.Key.Name},
+		s.Activity.Record(activity.Use{Key: activity.KeyRef{UID: p.Key.UID, Tenant: p.Tenant, Project: p.Key.Namespace, Name: p.Key.Name},
 			Credential: [5]byte(p.Credential[:5]), Outcome: uint8(reason), Door: uint8(c.door), From: c.from, At: begin})
 	}
 	if reason != denial.None {
