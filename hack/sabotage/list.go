@@ -13,6 +13,8 @@ const (
 
 	manageDir    = "internal/manage"
 	activityDir  = "internal/activity"
+	admissionDir = "internal/admission"
+	kubeDir      = core + "/kube"
 	keyringDir   = "internal/keyring"
 	slabDir      = keyringDir + "/slab"
 	bootstrapDir = "internal/bootstrap"
@@ -20,7 +22,7 @@ const (
 	e2e          = "test/e2e"
 )
 
-// breakages are mistakes that somebody could make.
+// breakages are mistakes that a change could make.
 var breakages = []breakage{
 	{token, `func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }`, `func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.Reveal()) }`, core, "TestATokenRedactsItselfEverywhere", ""},
 	{token, `func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }`, `func (t Token) LogValue() slog.Value { return slog.StringValue(t.Reveal()) }`, core, "TestATokenRedactsItselfEverywhere", ""},
@@ -49,6 +51,10 @@ var breakages = []breakage{
 	{cadence, `min(gap/10, MaxSpread)`, `min(gap/2, gap)`, core, "TestEveryFiringRotatesOnceAndJitterDoesNotAddUp", ""},
 	{cadence, `for at.Sub(last) < MinInterval && !at.IsZero() {`, `for at.Sub(last) < 0 && !at.IsZero() {`, core, "TestAScheduleKeepsTheLeastInterval", ""},
 	{"internal/apikey/claim.go", "case a.Minted != b.Minted:\n\t\treturn a.Minted\n", ``, core, "TestAMintedClaimPrecedesAnImportedOneThenAgeThenUID", ""},
+	{admissionDir + "/admission.go", `if o.Spec.State == v1alpha1.KeyRevoked || !o.DeletionTimestamp.IsZero() {`, `if false {`, admissionDir, "TestValidateRejectsWhatWouldFailLater", ""},
+	{admissionDir + "/admission.go", `author = old.Annotations[v1alpha1.RequestedByAnnotation]`, ``, admissionDir, "TestRecordAuthor", ""},
+	{kubeDir + "/kube.go", `Phase: phases[c.Phase],`, `Phase: apikey.Current,`, kubeDir, "TestRecordedCredentialsRoundTrip", ""},
+	{kubeDir + "/template.go", `case !token && !t.Plain():`, `case false:`, kubeDir, "TestFillOmitsInvalidEntriesAndReportsTheFirst", ""},
 	{"internal/authn/verify.go", `strings.HasPrefix(p.Account.Username, "system:") || `, ``, "internal/authn", "TestVerify", ""},
 	{"internal/authn/verify.go", "code := InvalidToken\n", "code := TokenExpired\n", "internal/authn", "TestVerify", ""},
 	{"internal/authn/principal.go", `if one == scope {`, `if strings.HasPrefix(one, scope) {`, "internal/authn", "TestRulesDemandARoleAndAScope", ""},
@@ -95,9 +101,9 @@ var breakages = []breakage{
 
 	{keyringDir + "/index.go", `if !listed[name] {`, `if false {`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
 	{keyringDir + "/index.go", `case only != metav1.NamespaceAll && s.name != only:`, `case false:`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
-	{bootstrapDir + "/secret.go", `if secret.ResourceVersion != "" && secret.Labels[managedBy] != ourselves {`, `if false {`, bootstrapDir, "TestBootstrap", "never written over"},
-	{bootstrapDir + "/sessionkey.go", `len(secret.Data[SessionKeyName]) == sessionKeySize {`, `false {`, bootstrapDir, "TestBootstrap", "made once"},
-	{bootstrapDir + "/certificate.go", `for _, host := range c.Hosts {`, `for _, host := range c.Hosts[:1] {`, bootstrapDir, "TestBootstrap", "good for all"},
+	{bootstrapDir + "/secret.go", `if secret.ResourceVersion != "" && secret.Labels[managedBy] != ourselves {`, `if false {`, bootstrapDir, "TestBootstrap", "never replaces a Secret"},
+	{bootstrapDir + "/sessionkey.go", `len(secret.Data[SessionKeyName]) == sessionKeySize {`, `false {`, bootstrapDir, "TestBootstrap", "created once"},
+	{bootstrapDir + "/certificate.go", `for _, host := range c.Hosts {`, `for _, host := range c.Hosts[:1] {`, bootstrapDir, "TestBootstrap", "valid for all"},
 	{pluginDir + "/rows.go", `case seen[r.digest]:`, `case false:`, pluginDir, "TestRowsAreReadInEveryShape", ""},
 	{pluginDir + "/rows.go", `errors.New("want 64 lower-case hexadecimal digits of SHA-256")`, `errors.New("no digest: " + f["sha256"])`, pluginDir, "TestWrongRowsAreNamedByLineAndNeverShown", ""},
 	{pluginDir + "/rows.go", `return fmt.Errorf("line %d: %w", wrong.Line, wrong.Err)`, `return fmt.Errorf("line %d", wrong.Line)`, pluginDir, "TestWrongRowsAreNamedByLineAndNeverShown", ""},

@@ -60,8 +60,8 @@ type known struct {
 // ErrUnavailable means that PostgreSQL does not answer, or answers with an error.
 var ErrUnavailable = errors.New("the activity database is unavailable")
 
-// Open opens a database, given as the path of a file or as postgres://…, and updates its tables. If PostgreSQL does not
-// answer, Open returns ErrUnavailable and a usable store: the first write that succeeds updates the tables.
+// Open opens a database, given as the path of a file or as postgres://…, and updates its tables. If PostgreSQL does
+// not answer, Open returns ErrUnavailable and a usable store: the first write that succeeds updates the tables.
 func Open(ctx context.Context, database string) (*Store, error) {
 	s := &Store{ids: map[[16]byte]known{}, written: map[pair]int64{}}
 	s.postgres = strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
