@@ -82,11 +82,11 @@ func admissionCertificate(mgr ctrl.Manager, cfg config.Controller, log *slog.Log
 	if a.Host == "" {
 		a.Host = "apikey-operator-admission." + own + ".svc"
 	}
-	trust := &admission.Trust{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	bundle := &admission.CABundle{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	made := &bootstrap.Certificate{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 		Secret: client.ObjectKey{Namespace: own, Name: admission.CertificateSecret},
-		Hosts:  []string{a.Host}, Trust: trust.CA, Log: log,
+		Hosts:  []string{a.Host}, Trust: bundle.Write, Log: log,
 	}
 	return made, made.Get, nil
 }

@@ -171,7 +171,7 @@ func openActivity(ctx context.Context, cfg config.Server, log *slog.Logger) (*ac
 		return nil, err
 	}
 	store, err := activity.Open(ctx, database)
-	if errors.Is(err, activity.ErrAway) { // verdicts do not wait for it
+	if errors.Is(err, activity.ErrUnavailable) { // verdicts do not wait for it
 		log.ErrorContext(ctx, "activity is kept in memory until its database answers", "error", err)
 	} else if err != nil {
 		return nil, fmt.Errorf("configuration: activity.database: %w; "+

@@ -46,9 +46,9 @@ func recording(request time.Duration) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	defer func() { _ = k.Store.Close() }()
-	names := make([]activity.Key, countedKeys)
+	names := make([]activity.KeyRef, countedKeys)
 	for i := range names {
-		names[i] = activity.Key{
+		names[i] = activity.KeyRef{
 			UID:     [16]byte{byte(i), byte(i >> 8)},
 			Tenant:  "acme",
 			Project: "acme-prod",

@@ -14,6 +14,8 @@ const (
 	doorDir      = "internal/door"
 	manageDir    = "internal/manage"
 	activityDir  = "internal/activity"
+	admissionDir = "internal/admission"
+	kubeDir      = core + "/kube"
 	keyringDir   = "internal/keyring"
 	slabDir      = keyringDir + "/slab"
 	bootstrapDir = "internal/bootstrap"
@@ -21,7 +23,7 @@ const (
 	e2e          = "test/e2e"
 )
 
-// breakages are mistakes that somebody could make.
+// breakages are mistakes that a change could make.
 var breakages = []breakage{
 	{token, `func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }`, `func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.Reveal()) }`, core, "TestATokenRedactsItselfEverywhere", ""},
 	{token, `func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }`, `func (t Token) LogValue() slog.Value { return slog.StringValue(t.Reveal()) }`, core, "TestATokenRedactsItselfEverywhere", ""},
@@ -49,6 +51,10 @@ var breakages = []breakage{
 	{cadence, `min(gap/10, MaxSpread)`, `min(gap/2, gap)`, core, "TestEveryFiringRotatesOnceAndJitterDoesNotAddUp", ""},
 	{cadence, `for at.Sub(last) < MinInterval && !at.IsZero() {`, `for at.Sub(last) < 0 && !at.IsZero() {`, core, "TestAScheduleKeepsTheLeastInterval", ""},
 	{"internal/apikey/claim.go", "case a.Minted != b.Minted:\n\t\treturn a.Minted\n", ``, core, "TestAMintedClaimPrecedesAnImportedOneThenAgeThenUID", ""},
+	{admissionDir + "/admission.go", `if o.Spec.State == v1alpha1.KeyRevoked || !o.DeletionTimestamp.IsZero() {`, `if false {`, admissionDir, "TestValidateRejectsWhatWouldFailLater", ""},
+	{admissionDir + "/admission.go", `author = old.Annotations[v1alpha1.RequestedByAnnotation]`, ``, admissionDir, "TestRecordAuthor", ""},
+	{kubeDir + "/kube.go", `Phase: phases[c.Phase],`, `Phase: apikey.Current,`, kubeDir, "TestRecordedCredentialsRoundTrip", ""},
+	{kubeDir + "/template.go", `case !token && !t.Plain():`, `case false:`, kubeDir, "TestFillOmitsInvalidEntriesAndReportsTheFirst", ""},
 	{"internal/authn/verify.go", `strings.HasPrefix(p.Account.Username, "system:") || `, ``, "internal/authn", "TestVerify", ""},
 	{"internal/denial/denial.go", "case Expired:\n\t\treturn TokenExpired\n", ``, "internal/denial", "TestAClientLearnsOneOfFourCodes", ""},
 	{"internal/authn/principal.go", `if one == scope {`, `if strings.HasPrefix(one, scope) {`, "internal/authn", "TestRulesDemandARoleAndAScope", ""},
@@ -88,8 +94,8 @@ var breakages = []breakage{
 	{jwtDir + "/keyset.go", `if len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify) {`, `if false {`, jwtDir, "TestKeysOfASetDoNotHideEachOther", ""},
 	{"internal/trust/trust.go", `case to.URL.Scheme != "https":`, `case false:`, "internal/trust", "TestAClientTrustsItsOwnCAsAndStaysOnHTTPS", ""},
 	{activityDir + "/recorder.go", `c.count++`, `c.count = 1`, activityDir, "TestTheRecorderCountsEverythingOnce", ""},
-	{activityDir + "/unusual.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestUnusual", ""},
-	{activityDir + "/store.go", `DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),`, `DO UPDATE SET count = excluded.count, last = excluded.last"),`, activityDir, "TestStores", ""},
+	{activityDir + "/anomalies.go", `peak.Accepted < burstTimes*busiest`, `peak.Accepted <= burstTimes*busiest`, activityDir, "TestAnomalies", ""},
+	{activityDir + "/write.go", `DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),`, `DO UPDATE SET count = excluded.count, last = excluded.last"),`, activityDir, "TestStores", ""},
 	{"internal/controller/consumers.go", `if at, err := time.Parse(time.RFC3339, was); err == nil && at.After(delivered) {`, `if was != "" {`, "internal/controller", "TestController", "once after each new token"},
 	{"internal/controller/render.go", `secret.Labels = replace(secret.Labels, had.Labels, more.Labels)`, `secret.Labels = replace(secret.Labels, nil, more.Labels)`, "internal/controller", "TestController", "takes it away with the template"},
 	{slabDir + "/table.go", "t.refs[i], i = t.refs[j], j", "i = j", slabDir, "TestTheSlabAgreesWithAMap", ""},
@@ -103,8 +109,8 @@ var breakages = []breakage{
 	{keyringDir + "/index.go", `if !listed[name] {`, `if false {`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
 	{keyringDir + "/index.go", `case only != metav1.NamespaceAll && s.name != only:`, `case false:`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
 	{bootstrapDir + "/secret.go", `if secret.ResourceVersion != "" && secret.Labels[managedBy] != ourselves {`, `if false {`, bootstrapDir, "TestBootstrap", "never written over"},
-	{bootstrapDir + "/sessionkey.go", `len(secret.Data[SessionKeyName]) == sessionKeySize {`, `false {`, bootstrapDir, "TestBootstrap", "made once"},
-	{bootstrapDir + "/certificate.go", `for _, host := range c.Hosts {`, `for _, host := range c.Hosts[:1] {`, bootstrapDir, "TestBootstrap", "good for all"},
+	{bootstrapDir + "/sessionkey.go", `len(secret.Data[SessionKeyName]) == sessionKeySize {`, `false {`, bootstrapDir, "TestBootstrap", "created once"},
+	{bootstrapDir + "/certificate.go", `for _, host := range c.Hosts {`, `for _, host := range c.Hosts[:1] {`, bootstrapDir, "TestBootstrap", "valid for all"},
 	{pluginDir + "/rows.go", `case seen[r.digest]:`, `case false:`, pluginDir, "TestRowsAreReadInEveryFormat", ""},
 	{pluginDir + "/rows.go", `errors.New("want 64 lower-case hexadecimal digits of SHA-256")`, `errors.New("no digest: " + f["sha256"])`, pluginDir, "TestWrongRowsAreNamedByLineAndNeverShown", ""},
 	{pluginDir + "/rows.go", `return fmt.Errorf("line %d: %w", wrong.Line, wrong.Err)`, `return fmt.Errorf("line %d", wrong.Line)`, pluginDir, "TestWrongRowsAreNamedByLineAndNeverShown", ""},

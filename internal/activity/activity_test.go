@@ -28,8 +28,8 @@ import (
 
 var now = time.Date(2026, 11, 23, 12, 30, 0, 0, time.UTC)
 
-func key(n int) Key {
-	return Key{UID: [16]byte{15: byte(n), 14: byte(n >> 8)}, Tenant: "acme", Project: "acme-prod", Name: fmt.Sprint("key-", n)}
+func key(n int) KeyRef {
+	return KeyRef{UID: [16]byte{15: byte(n), 14: byte(n >> 8)}, Tenant: "acme", Project: "acme-prod", Name: fmt.Sprint("key-", n)}
 }
 
 func recorder() *Recorder {
@@ -40,7 +40,7 @@ func TestTheRecorderCountsEverythingOnce(t *testing.T) {
 	r := recorder()
 	const workers, each = 8, 10_000
 	var wg sync.WaitGroup
-	var taken []Row
+	var rows []Row
 	var mu sync.Mutex
 	for w := range workers {
 		wg.Go(func() {
@@ -48,21 +48,22 @@ func TestTheRecorderCountsEverythingOnce(t *testing.T) {
 				r.Record(Use{Key: key(i % 10), Credential: [5]byte{1}, Outcome: uint8(i % 3), Door: uint8(w % 2), From: netip.MustParseAddr("192.0.2.7"), At: now})
 				if i%1000 == 0 {
 					mu.Lock()
-					taken = append(taken, r.take()...)
+					rows = append(rows, r.drain()...)
 					mu.Unlock()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	sum, taken := int64(0), append(taken, r.take()...)
-	for _, row := range taken {
+	sum := int64(0)
+	rows = append(rows, r.drain()...)
+	for _, row := range rows {
 		sum += row.Count
 		if row.Network != "192.0.2.0/24" || row.Credential != "0100000000" || row.Bucket != now.Unix() || row.Key.Name == "" {
 			t.Fatalf("%+v", row)
 		}
 	}
-	if sum != workers*each || r.Dropped() != 0 || len(r.take()) != 0 {
+	if sum != workers*each || r.Dropped() != 0 || len(r.drain()) != 0 {
 		t.Errorf("%d counted, %d dropped", sum, r.Dropped())
 	}
 }
@@ -71,9 +72,9 @@ func TestTheRecorderDropsWhatItCannotHoldAndSaysHowMuch(t *testing.T) {
 	r := recorder()
 	const uses = 3 * shards * maxSlots
 	for i := range uses {
-		r.Record(Use{Key: Key{UID: [16]byte{byte(i), byte(i >> 8), byte(i >> 16)}}, At: now})
+		r.Record(Use{Key: KeyRef{UID: [16]byte{byte(i), byte(i >> 8), byte(i >> 16)}}, At: now})
 	}
-	rows := r.take()
+	rows := r.drain()
 	if len(rows) > shards*maxSlots || uint64(len(rows))+r.Dropped() != uses {
 		t.Errorf("%d rows and %d dropped of %d", len(rows), r.Dropped(), uses)
 	}
@@ -101,7 +102,7 @@ func TestANetworkIsWhatOneCustomerHas(t *testing.T) {
 	}
 }
 
-// stores are a new one of every kind.
+// stores returns a new store of every kind.
 func stores(t *testing.T, server *postgres.Server) map[string]*Store {
 	t.Helper()
 	out := map[string]*Store{}
@@ -138,7 +139,7 @@ func today(step time.Duration) Range {
 	return Range{Since: now.Truncate(24 * time.Hour), Until: now.Truncate(24 * time.Hour).Add(24 * time.Hour), Step: step}
 }
 
-// TestStores is the contract of a store, which every kind keeps.
+// TestStores is the contract that every kind of store fulfils.
 func TestStores(t *testing.T) {
 	server := postgres.Start(t)
 	for name, contract := range map[string]func(*testing.T, *Store){
@@ -174,16 +175,16 @@ func TestStores(t *testing.T) {
 				t.Errorf("%+v, %v", got, err)
 			}
 		},
-		"old minutes become hours, and what is too old is forgotten": func(t *testing.T, s *Store) {
+		"old minutes become hours, and what is too old is deleted": func(t *testing.T, s *Store) {
 			old, ancient := now.Add(-72*time.Hour), now.Add(-100*24*time.Hour)
 			write(t, s, row(1, old, 1), row(1, old.Add(5*time.Minute), 2), row(1, ancient, 4), row(1, now, 8))
 			for range 2 { // twice is as good as once
-				if err := s.Tidy(t.Context(), 90*24*time.Hour, now); err != nil {
+				if err := s.Prune(t.Context(), 90*24*time.Hour, now); err != nil {
 					t.Fatal(err)
 				}
 			}
 			write(t, s, row(1, old.Add(6*time.Minute), 16)) // late
-			if err := s.Tidy(t.Context(), 90*24*time.Hour, now); err != nil {
+			if err := s.Prune(t.Context(), 90*24*time.Hour, now); err != nil {
 				t.Fatal(err)
 			}
 			got, err := s.Key(t.Context(), key(1).uid(), Range{Since: ancient.Add(-time.Hour), Until: now.Add(time.Hour), Step: time.Minute})
@@ -199,32 +200,32 @@ func TestStores(t *testing.T) {
 				t.Errorf("%v, %v", got, err)
 			}
 		},
-		"something is told once": func(t *testing.T, s *Store) {
+		"a finding is new once": func(t *testing.T, s *Store) {
 			write(t, s, row(1, now, 1))
-			var told []bool
+			var fresh []bool
 			for _, subject := range []string{"a", "a", "b"} {
-				first, err := s.Tell(t.Context(), key(1).uid(), "Burst", subject, now)
+				first, err := s.RecordFinding(t.Context(), key(1).uid(), "Burst", subject, now)
 				if err != nil {
 					t.Fatal(err)
 				}
-				told = append(told, first)
+				fresh = append(fresh, first)
 			}
-			if !slices.Equal(told, []bool{true, false, true}) {
-				t.Error(told)
+			if !slices.Equal(fresh, []bool{true, false, true}) {
+				t.Error(fresh)
 			}
 		},
-		"facts are what a judgement needs": func(t *testing.T, s *Store) {
+		"facts lead to anomalies": func(t *testing.T, s *Store) {
 			write(t, s, row(1, now.Add(-50*time.Hour), 3), row(1, now, 4, from("198.51.100.0/24")), row(1, now.Add(-time.Hour), 2, denied("retired")))
 			f, err := s.Facts(t.Context(), key(1).uid(), now)
 			if err != nil || len(f.Networks) != 2 || len(f.Hours) != 3 || f.UsedBefore != now.Add(-50*time.Hour) || len(f.Recent) != 2 {
 				t.Errorf("%+v, %v", f, err)
 			}
-			found := Unusual(f)
+			found := Anomalies(f)
 			if len(found) != 2 || found[0].Pattern != DeadToken || found[1].Pattern != NewNetwork {
 				t.Errorf("%+v", found)
 			}
 		},
-		"many writers and readers get along": func(t *testing.T, s *Store) {
+		"many servers write and read at once": func(t *testing.T, s *Store) {
 			var wg sync.WaitGroup
 			for w := range 4 {
 				wg.Go(func() {
@@ -256,14 +257,14 @@ func TestStores(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsAwayCostsNoCount(t *testing.T) {
+func TestAnUnavailableDatabaseLosesNoCount(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "a.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := NewKeeper(recorder(), s, 90*24*time.Hour, slog.New(slog.DiscardHandler))
 	good := s.db
-	s.db = sql.OpenDB(away{})
+	s.db = sql.OpenDB(unavailable{})
 	k.Record(Use{Key: key(1), At: now})
 	if rows := k.Flush(t.Context()); rows != nil || k.failures.Load() != 1 {
 		t.Errorf("%v", rows)
@@ -277,11 +278,13 @@ func TestADatabaseThatIsAwayCostsNoCount(t *testing.T) {
 	}
 }
 
-// away is a database that nobody reaches.
-type away struct{}
+// unavailable is a database that does not answer.
+type unavailable struct{}
 
-func (away) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("away") }
-func (away) Driver() driver.Driver                        { return nil }
+func (unavailable) Connect(context.Context) (driver.Conn, error) {
+	return nil, errors.New("unavailable")
+}
+func (unavailable) Driver() driver.Driver { return nil }
 
 func TestAPasswordIsNotInAnError(t *testing.T) {
 	_, err := Open(t.Context(), "postgres://user:"+url.QueryEscape("hunter2secret")+"@127.0.0.1:1/none?connect_timeout=1")
@@ -326,7 +329,7 @@ func TestWhatWasFlushedSurvivesAKill(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsAwayAtTheStartIsUsedWhenItComes(t *testing.T) {
+func TestADatabaseThatIsUnavailableAtTheStartIsUsedLater(t *testing.T) {
 	server := postgres.Start(t)
 	at, err := url.Parse(server.Database(t))
 	if err != nil {
@@ -340,24 +343,24 @@ func TestADatabaseThatIsAwayAtTheStartIsUsedWhenItComes(t *testing.T) {
 	_ = closed.Close()
 	at.Host = address
 	s, err := Open(t.Context(), at.String())
-	if !errors.Is(err, ErrAway) || s == nil {
-		t.Fatalf("want a store and ErrAway, got %v, %v", s, err)
+	if !errors.Is(err, ErrUnavailable) || s == nil {
+		t.Fatalf("want a store and ErrUnavailable, got %v, %v", s, err)
 	}
 	defer func() { _ = s.Close() }()
 	rows := []Row{row(1, now, 1)}
 	if err := s.Write(t.Context(), rows); err == nil {
-		t.Fatal("a write succeeds while the database is away")
+		t.Fatal("a write succeeds while the database is unavailable")
 	}
 	forward(t, address, host)
 	if err := s.Write(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), "postgres://%zz"); err == nil || errors.Is(err, ErrAway) {
-		t.Errorf("what is no URL is no database that is away: %v", err)
+	if _, err := Open(t.Context(), "postgres://%zz"); err == nil || errors.Is(err, ErrUnavailable) {
+		t.Errorf("an invalid URL is not an unavailable database: %v", err)
 	}
 }
 
-// forward passes connections on, until the test ends.
+// forward forwards connections until the test ends.
 func forward(t *testing.T, from, to string) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", from)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package activity is what keys are used for: it counts verdicts without slowing them down, keeps the
-// counts in a database, and says in sentences what is unusual about them.
+// Package activity records how keys are used. It counts the outcomes of requests without slowing them down, stores the
+// counts in a database, and reports anomalies in sentences.
 //
-// It knows keys by their UID and never sees a token. Counting loses at most one flush interval when the
-// process is killed; when there is more than it can hold it drops counts, and says how many.
+// It identifies keys by UID and never sees a token. A killed process loses at most one flush interval. If there is more
+// to count than memory allows, the package drops counts and reports how many.
 package activity

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// FlushInterval is what a killed process loses at most.
+	// FlushInterval is the most that a killed process loses.
 	FlushInterval = 10 * time.Second
 
-	tidyInterval  = 10 * time.Minute
-	judgeInterval = time.Minute
-	judgedAtOnce  = 500 // keys
+	pruneInterval = 10 * time.Minute
+	findInterval  = time.Minute
+	maxAtOnce     = 500 // keys
 	maxPending    = shards * maxSlots
 	writeTimeout  = 30 * time.Second
 )
 
-// Keeper brings what a recorder counts into a store, keeps the store tidy, and looks for what is unusual.
-// Make one with NewKeeper; set the functions before Run.
+// Keeper writes the counts of a recorder to a store, prunes the store, and looks for anomalies. Create one with
+// NewKeeper and set the functions before Run.
 type Keeper struct {
 	*Recorder
 	Store     *Store
@@ -32,30 +32,32 @@ type Keeper struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 
-	// Used is told of the keys that were accepted, after each flush. It must not block.
-	Used func(k Key, at time.Time)
-	// Retiring returns the replaced tokens of a key that are still accepted.
-	Retiring func(ctx context.Context, k Key) ([]Retiring, error)
-	// Tell is told of each finding once, by whichever server is first.
-	Tell func(ctx context.Context, k Key, f Finding)
+	// Used is called for each accepted key after each flush. It must not block.
+	Used func(k KeyRef, at time.Time)
+	// Retiring returns the previous tokens of a key that are still accepted.
+	Retiring func(ctx context.Context, k KeyRef) ([]Retiring, error)
+	// Notify is called for each finding, once a day for all servers together.
+	Notify func(ctx context.Context, k KeyRef, f Finding)
 
-	pending  []Row // could not be written yet
-	waiting  map[Key]struct{}
-	failures atomic.Uint64
-	unusual  *prometheus.CounterVec
+	pending   []Row // not written yet, because a write failed
+	waiting   map[KeyRef]struct{}
+	failures  atomic.Uint64
+	anomalies *prometheus.CounterVec
 }
 
-// NewKeeper returns a keeper of what is recorded.
+// NewKeeper returns a keeper that writes the counts of r to s.
 func NewKeeper(r *Recorder, s *Store, retention time.Duration, log *slog.Logger) *Keeper {
-	k := &Keeper{Recorder: r, Store: s, Retention: retention, Log: log, Now: time.Now, waiting: map[Key]struct{}{}, unusual: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "apikey_unusual_total", Help: "Findings of unusual activity that people were told of, by pattern."}, []string{"pattern"})}
+	found := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "apikey_anomalies_total", Help: "Anomalies that were reported, by pattern."}, []string{"pattern"})
+	k := &Keeper{Recorder: r, Store: s, Retention: retention, Log: log, Now: time.Now,
+		waiting: map[KeyRef]struct{}{}, anomalies: found}
 	for _, p := range Patterns {
-		k.unusual.WithLabelValues(string(p))
+		k.anomalies.WithLabelValues(string(p))
 	}
 	return k
 }
 
-// Run works until ctx is done, and then writes what is left.
+// Run works until ctx is done, and then writes the remaining counts.
 func (k *Keeper) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	used := make(chan []Row, 1)
@@ -69,7 +71,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 				rows := k.Flush(ctx)
 				select {
 				case used <- rows:
-				default: // still judging: these are judged when they are used again
+				default: // findAnomalies is busy; it sees these keys when they are used again
 				}
 			case <-ctx.Done():
 				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
@@ -79,15 +81,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 			}
 		}
 	})
-	group.Go(func() error { return k.judge(ctx, used) })
-	group.Go(func() error { return k.tidy(ctx) })
+	group.Go(func() error { return k.findAnomalies(ctx, used) })
+	group.Go(func() error { return k.prune(ctx) })
 	return group.Wait()
 }
 
-// Flush writes all that was counted, and returns it. What cannot be written is tried again with the next flush, as
-// far as it can be held. Only Run calls it while it runs.
+// Flush writes the counts and returns them. If the write fails, the next flush retries, within the limit of pending
+// rows. While Run runs, only Run may call it.
 func (k *Keeper) Flush(ctx context.Context) []Row {
-	rows := append(k.pending, k.take()...) //nolint:gocritic // pending is replaced below
+	rows := append(k.pending, k.drain()...) //nolint:gocritic // pending is replaced below
 	k.pending = nil
 	if len(rows) == 0 {
 		return nil
@@ -96,7 +98,7 @@ func (k *Keeper) Flush(ctx context.Context) []Row {
 	defer cancel()
 	if err := k.Store.Write(ctx, rows); err != nil {
 		k.failures.Add(1)
-		k.Log.WarnContext(ctx, "activity is not written; tried again", "error", err)
+		k.Log.WarnContext(ctx, "activity cannot be written; retrying", "error", err)
 		if over := len(rows) - maxPending; over > 0 {
 			for _, r := range rows[:over] {
 				k.dropped.Add(uint64(r.Count)) //nolint:gosec // counts are positive
@@ -109,9 +111,9 @@ func (k *Keeper) Flush(ctx context.Context) []Row {
 	return rows
 }
 
-// judge looks at the keys that were used, each at most once a minute.
-func (k *Keeper) judge(ctx context.Context, used <-chan []Row) error {
-	tick := time.NewTicker(judgeInterval)
+// findAnomalies examines the keys that were used, each at most once a minute.
+func (k *Keeper) findAnomalies(ctx context.Context, used <-chan []Row) error {
+	tick := time.NewTicker(findInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -119,7 +121,7 @@ func (k *Keeper) judge(ctx context.Context, used <-chan []Row) error {
 			if !open {
 				return nil
 			}
-			last := map[Key]int64{}
+			last := map[KeyRef]int64{}
 			for _, r := range rows {
 				k.waiting[r.Key] = struct{}{}
 				if r.Outcome == "" {
@@ -128,42 +130,43 @@ func (k *Keeper) judge(ctx context.Context, used <-chan []Row) error {
 			}
 			if k.Used != nil {
 				for key, at := range last {
-					k.Used(key, instant(at))
+					k.Used(key, fromUnix(at))
 				}
 			}
 		case <-tick.C:
-			k.judgeWaiting(ctx)
+			k.findWaiting(ctx)
 		}
 	}
 }
 
-func (k *Keeper) judgeWaiting(ctx context.Context) {
+func (k *Keeper) findWaiting(ctx context.Context) {
 	n := 0
 	for key := range k.waiting {
-		if n++; n > judgedAtOnce || ctx.Err() != nil {
-			return // the others wait
+		if n++; n > maxAtOnce || ctx.Err() != nil {
+			return // the others remain for the next tick
 		}
 		delete(k.waiting, key)
-		found, err := k.Unusual(ctx, key)
+		found, err := k.Anomalies(ctx, key)
 		if err != nil {
-			k.Log.WarnContext(ctx, "activity is not judged", "error", err)
+			k.Log.WarnContext(ctx, "anomalies cannot be determined", "error", err)
 			return
 		}
 		for _, f := range found {
-			first, err := k.Store.Tell(ctx, key.uid(), string(f.Pattern), f.Subject+" "+k.Now().UTC().Format(time.DateOnly), k.Now()) // once a day
+			onceADay := f.Subject + " " + k.Now().UTC().Format(time.DateOnly)
+			first, err := k.Store.RecordFinding(ctx, key.uid(), string(f.Pattern), onceADay, k.Now())
 			if err != nil || !first {
 				continue
 			}
-			k.unusual.WithLabelValues(string(f.Pattern)).Inc()
-			if k.Tell != nil {
-				k.Tell(ctx, key, f)
+			k.anomalies.WithLabelValues(string(f.Pattern)).Inc()
+			if k.Notify != nil {
+				k.Notify(ctx, key, f)
 			}
 		}
 	}
 }
 
-// Unusual returns what is unusual about a key now.
-func (k *Keeper) Unusual(ctx context.Context, key Key) ([]Finding, error) {
+// Anomalies returns the current anomalies of a key.
+func (k *Keeper) Anomalies(ctx context.Context, key KeyRef) ([]Finding, error) {
 	facts, err := k.Store.Facts(ctx, key.uid(), k.Now())
 	if err != nil {
 		return nil, err
@@ -173,15 +176,15 @@ func (k *Keeper) Unusual(ctx context.Context, key Key) ([]Finding, error) {
 			return nil, err
 		}
 	}
-	return Unusual(facts), nil
+	return Anomalies(facts), nil
 }
 
-func (k *Keeper) tidy(ctx context.Context) error {
-	tick := time.NewTicker(tidyInterval)
+func (k *Keeper) prune(ctx context.Context) error {
+	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		if err := k.Store.Tidy(ctx, k.Retention, k.Now()); err != nil && ctx.Err() == nil {
-			k.Log.WarnContext(ctx, "activity is not tidied", "error", err)
+		if err := k.Store.Prune(ctx, k.Retention, k.Now()); err != nil && ctx.Err() == nil {
+			k.Log.WarnContext(ctx, "activity cannot be pruned", "error", err)
 		}
 		select {
 		case <-tick.C:
@@ -192,20 +195,22 @@ func (k *Keeper) tidy(ctx context.Context) error {
 }
 
 var (
-	droppedDesc = prometheus.NewDesc("apikey_activity_dropped_total", "Verdicts that were not counted, because there were too many at once or the database was away.", nil, nil)
-	failedDesc  = prometheus.NewDesc("apikey_activity_write_failures_total", "Writes of activity to the database that failed and are tried again.", nil, nil)
+	droppedDesc = prometheus.NewDesc("apikey_activity_dropped_total",
+		"Requests that were not counted, because there were too many at once or the database was unavailable.", nil, nil)
+	failedDesc = prometheus.NewDesc("apikey_activity_write_failures_total",
+		"Writes of activity to the database that failed and are retried.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (k *Keeper) Describe(ch chan<- *prometheus.Desc) {
 	ch <- droppedDesc
 	ch <- failedDesc
-	k.unusual.Describe(ch)
+	k.anomalies.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(k.Dropped()))
 	ch <- prometheus.MustNewConstMetric(failedDesc, prometheus.CounterValue, float64(k.failures.Load()))
-	k.unusual.Collect(ch)
+	k.anomalies.Collect(ch)
 }

@@ -14,73 +14,75 @@ import (
 )
 
 const (
-	shards   = 8      // so that cores seldom wait for each other
-	maxSlots = 16_384 // of one shard, between two flushes
+	shards   = 8      // so that CPU cores rarely wait for each other
+	maxSlots = 16_384 // of one shard between two flushes
 )
 
-// Key names an ApiKey.
-type Key struct {
+// KeyRef names an ApiKey.
+type KeyRef struct {
 	UID                   [16]byte
 	Tenant, Project, Name string
 }
 
-// Use is one verdict on a known key.
+// Use is one decision about a known key.
 type Use struct {
-	Key        Key
-	Credential [5]byte    // the first bytes of its digest: its id
-	Outcome    uint8      // index into the recorder's names; 0: accepted
-	Door       uint8      // likewise
-	From       netip.Addr // the zero one: not known
+	Key        KeyRef
+	Credential [5]byte    // its id: the first bytes of its digest
+	Outcome    uint8      // index into the recorder's outcomes; 0 means accepted
+	Door       uint8      // index into the recorder's doors
+	From       netip.Addr // the zero Addr means unknown
 	At         time.Time
 }
 
-// slot is what verdicts are counted by. It has no pointer.
+// slot is what a counter counts. It contains no pointer.
 type slot struct {
 	uid           [16]byte
 	network       [16]byte
 	minute        uint32
 	credential    [5]byte
 	outcome, door uint8
-	bits          uint8 // of the network; 0: not known
-	four          bool  // it is one of IPv4
+	bits          uint8 // of the network; 0 means unknown
+	four          bool  // the network is an IPv4 network
 }
 
-// cell is what is counted.
+// cell is one counter and the time of the last use.
 type cell struct{ count, last uint32 }
 
 type shard struct {
 	mu    sync.Mutex
 	cells map[slot]*cell
-	keys  map[[16]byte]Key
+	keys  map[[16]byte]KeyRef
 	_     [64]byte // keeps the next shard off our last cache line
 }
 
-// Recorder counts verdicts in memory until they are taken. Make one with NewRecorder.
+// Recorder counts uses in memory until drain. Create one with NewRecorder.
 type Recorder struct {
 	outcomes, doors []string
 	shards          [shards]shard
 	dropped         atomic.Uint64
 }
 
-// NewRecorder returns a recorder for outcomes and doors of these names; the first outcome is accepted.
+// NewRecorder returns a recorder for outcomes and doors of these names. The first outcome means accepted.
 func NewRecorder(outcomes, doors []string) *Recorder {
 	r := &Recorder{outcomes: outcomes, doors: doors}
 	for i := range r.shards {
-		r.shards[i].cells, r.shards[i].keys = map[slot]*cell{}, map[[16]byte]Key{}
+		r.shards[i].cells, r.shards[i].keys = map[slot]*cell{}, map[[16]byte]KeyRef{}
 	}
 	return r
 }
 
-// Record counts one verdict. It never waits for a database; when there is no room it drops the count.
+// Record counts one use. It never waits for a database. If there is no room it drops the count.
 func (r *Recorder) Record(u Use) {
 	second := u.At.Unix()
-	at := slot{uid: u.Key.UID, credential: u.Credential, outcome: u.Outcome, door: u.Door, minute: uint32(second / 60)} //nolint:gosec // until the year 10136
+	at := slot{uid: u.Key.UID, credential: u.Credential, outcome: u.Outcome, door: u.Door,
+		minute: uint32(second / 60)} //nolint:gosec // until the year 10136
 	if network := NetworkOf(u.From); network.IsValid() {
-		at.network, at.bits, at.four = network.Addr().As16(), uint8(network.Bits()), network.Addr().Is4() //nolint:gosec // 64 at most
+		at.network, at.four = network.Addr().As16(), network.Addr().Is4()
+		at.bits = uint8(network.Bits()) //nolint:gosec // 64 at most
 	}
-	// One of two shards for each key: cores that serve the same key seldom wait for each other, and memory
-	// stays close together.
-	s := &r.shards[(uint32(u.Key.UID[0]^u.Key.UID[15])*2+rand.Uint32N(2))%shards] //nolint:gosec // any of the two will do
+	// Each key has two shards: cores that serve the same key rarely wait for each other, and few shards hold a key.
+	first := uint32(u.Key.UID[0]^u.Key.UID[15]) * 2
+	s := &r.shards[(first+rand.Uint32N(2))%shards] //nolint:gosec // either shard is right
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.cells[at]
@@ -96,44 +98,44 @@ func (r *Recorder) Record(u Use) {
 	c.last = uint32(second) //nolint:gosec // until the year 2106
 }
 
-// Dropped returns how many verdicts were not counted, because there were too many at once.
+// Dropped returns how many uses were not counted, because there were too many at once.
 func (r *Recorder) Dropped() uint64 { return r.dropped.Load() }
 
-// NetworkOf returns the network of an address: what one customer of a provider usually has, /24 of IPv4 and
-// /64 of IPv6. The zero one is of no address.
+// NetworkOf returns the network of an address, of the size that one customer of a provider usually has: /24 for IPv4,
+// /64 for IPv6. It returns the zero Prefix for the zero Addr.
 func NetworkOf(a netip.Addr) netip.Prefix {
 	bits := 64
 	if a = a.Unmap().WithZone(""); a.Is4() {
 		bits = 24
 	}
-	network, _ := a.Prefix(bits) // the zero one of no address
+	network, _ := a.Prefix(bits) // zero for the zero Addr
 	return network
 }
 
-// Row is how often, in one minute, a credential met with an outcome at a door, from a network.
+// Row counts the uses of a credential with one outcome, at one door, from one network, in one minute.
 type Row struct {
-	Key        Key
+	Key        KeyRef
 	Credential string // id
-	Outcome    string // empty: accepted
+	Outcome    string // empty for accepted
 	Door       string
-	Network    string // empty: not known
+	Network    string // empty for unknown
 	Bucket     int64  // Unix time at which the minute begins
 	Count      int64
-	Last       int64 // Unix time of the last one
+	Last       int64 // Unix time of the last use
 }
 
-// UID returns the key's UID as Kubernetes writes it.
-func (k Key) uid() string { return uuid.UUID(k.UID).String() }
+// uid returns the UID as Kubernetes writes it.
+func (k KeyRef) uid() string { return uuid.UUID(k.UID).String() }
 
-// take returns all that was counted since the last time, each slot once.
-func (r *Recorder) take() []Row {
+// drain returns the counts since the last call, each slot once.
+func (r *Recorder) drain() []Row {
 	var all map[slot]cell
-	keys := map[[16]byte]Key{}
+	keys := map[[16]byte]KeyRef{}
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
 		cells, names := s.cells, s.keys
-		s.cells, s.keys = make(map[slot]*cell, len(cells)), make(map[[16]byte]Key, len(names))
+		s.cells, s.keys = make(map[slot]*cell, len(cells)), make(map[[16]byte]KeyRef, len(names))
 		s.mu.Unlock()
 		if all == nil {
 			all = make(map[slot]cell, len(cells))
@@ -148,7 +150,8 @@ func (r *Recorder) take() []Row {
 	}
 	out := make([]Row, 0, len(all))
 	for at, c := range all {
-		row := Row{Key: keys[at.uid], Credential: hex.EncodeToString(at.credential[:]), Outcome: r.outcomes[at.outcome], Door: r.doors[at.door],
+		row := Row{Key: keys[at.uid], Credential: hex.EncodeToString(at.credential[:]),
+			Outcome: r.outcomes[at.outcome], Door: r.doors[at.door],
 			Bucket: int64(at.minute) * 60, Count: int64(c.count), Last: int64(c.last)}
 		if at.bits > 0 {
 			a := netip.AddrFrom16(at.network)

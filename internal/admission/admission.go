@@ -26,101 +26,105 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
-// Webhook stamps and looks at ApiKeys on their way into the API server. All fields are required.
+// Webhook reviews ApiKeys before the API server stores them. All fields are required.
 type Webhook struct {
 	Cache client.Reader // of ApiKeys, indexed by kube.BySecret
 	Live  client.Reader // of the metadata of Secrets
 	Now   func() time.Time
 }
 
-// Mount puts both webhooks on a server, under the paths that controller-runtime gives them.
+// Mount registers both webhooks on a server, under the paths that controller-runtime would choose.
 func (w *Webhook) Mount(server webhook.Server, scheme *runtime.Scheme) {
-	server.Register("/mutate-auth-kaana-com-v1alpha1-apikey", &admission.Webhook{Handler: admission.HandlerFunc(stamp)})
+	recorder := &admission.Webhook{Handler: admission.HandlerFunc(recordAuthor)}
+	server.Register("/mutate-auth-kaana-com-v1alpha1-apikey", recorder)
 	server.Register("/validate-auth-kaana-com-v1alpha1-apikey", admission.WithValidator(scheme, w))
 }
 
-// stamp writes who asked for the ApiKey, and keeps the stamp of one that exists. It touches nothing
-// else: an author's 720h must not come back as 720h0m0s.
-func stamp(_ context.Context, req admission.Request) admission.Response {
+// recordAuthor annotates a new ApiKey with its author, and keeps the annotation of an existing one. It patches nothing
+// else: a decoded and encoded ApiKey would differ from what its author wrote, such as 720h0m0s instead of 720h.
+func recordAuthor(_ context.Context, req admission.Request) admission.Response {
 	var o, old metav1.PartialObjectMetadata
 	if err := json.Unmarshal(req.Object.Raw, &o); err != nil {
 		return admission.Errored(http.StatusBadRequest, fmt.Errorf("read ApiKey: %w", err))
 	}
-	want := req.UserInfo.Username
+	author := req.UserInfo.Username
 	if len(req.OldObject.Raw) > 0 {
 		if err := json.Unmarshal(req.OldObject.Raw, &old); err != nil {
-			return admission.Errored(http.StatusBadRequest, fmt.Errorf("read the ApiKey as it was: %w", err))
+			return admission.Errored(http.StatusBadRequest, fmt.Errorf("read old ApiKey: %w", err))
 		}
-		want = old.Annotations[v1alpha1.RequestedByAnnotation]
+		author = old.Annotations[v1alpha1.RequestedByAnnotation]
 	}
 	const annotations = "/metadata/annotations"
-	at := annotations + "/" + strings.ReplaceAll(v1alpha1.RequestedByAnnotation, "/", "~1") // RFC 6901
-	has, there := o.Annotations[v1alpha1.RequestedByAnnotation]
+	path := annotations + "/" + strings.ReplaceAll(v1alpha1.RequestedByAnnotation, "/", "~1") // RFC 6901
+	has, ok := o.Annotations[v1alpha1.RequestedByAnnotation]
 	switch {
-	case want == has && (there || want == ""):
+	case author == has && (ok || author == ""):
 		return admission.Allowed("")
-	case want == "":
-		return admission.Patched("", jsonpatch.NewOperation("remove", at, nil))
+	case author == "":
+		return admission.Patched("", jsonpatch.NewOperation("remove", path, nil))
 	case o.Annotations == nil:
-		return admission.Patched("", jsonpatch.NewOperation("add", annotations, map[string]string{v1alpha1.RequestedByAnnotation: want}))
+		value := map[string]string{v1alpha1.RequestedByAnnotation: author}
+		return admission.Patched("", jsonpatch.NewOperation("add", annotations, value))
 	}
-	return admission.Patched("", jsonpatch.NewOperation("add", at, want))
+	return admission.Patched("", jsonpatch.NewOperation("add", path, author))
 }
 
-// ValidateCreate refuses what could only fail later, and warns.
+// ValidateCreate rejects specs that would fail later, and warns about likely mistakes.
 func (w *Webhook) ValidateCreate(ctx context.Context, o *v1alpha1.ApiKey) (admission.Warnings, error) {
-	return w.look(ctx, &v1alpha1.ApiKey{}, o)
+	return w.validate(ctx, &v1alpha1.ApiKey{}, o)
 }
 
-// ValidateUpdate does the same for the fields that change: whatever is wrong with the others must
-// not stand in the way of, say, a revocation.
+// ValidateUpdate does the same for the fields that change. Mistakes in other fields must not prevent, for example, a
+// revocation.
 func (w *Webhook) ValidateUpdate(ctx context.Context, old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
-	return w.look(ctx, old, o)
+	return w.validate(ctx, old, o)
 }
 
-// ValidateDelete lets every deletion through.
+// ValidateDelete allows every deletion.
 func (*Webhook) ValidateDelete(context.Context, *v1alpha1.ApiKey) (admission.Warnings, error) {
 	return nil, nil
 }
 
-func (w *Webhook) look(ctx context.Context, old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
+func (w *Webhook) validate(ctx context.Context, old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
 	if o.Spec.State == v1alpha1.KeyRevoked || !o.DeletionTimestamp.IsZero() {
 		return nil, nil
 	}
-	if problems := faults(old, o); len(problems) > 0 {
-		return nil, apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("ApiKey").GroupKind(), o.Name, problems)
+	if invalid := invalidFields(old, o); len(invalid) > 0 {
+		return nil, apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("ApiKey").GroupKind(), o.Name, invalid)
 	}
+	same := equality.Semantic.DeepEqual
 	var warnings admission.Warnings
-	if !equality.Semantic.DeepEqual(old.Spec.Rotation, o.Spec.Rotation) || !equality.Semantic.DeepEqual(old.Spec.ExpiresAt, o.Spec.ExpiresAt) {
-		warnings = append(warnings, w.timing(o)...)
+	if !same(old.Spec.Rotation, o.Spec.Rotation) || !same(old.Spec.ExpiresAt, o.Spec.ExpiresAt) {
+		warnings = append(warnings, w.warnAboutTimes(o)...)
 	}
 	if old.Name == "" || kube.SecretName(old) != kube.SecretName(o) {
-		warnings = append(warnings, w.taken(ctx, o)...)
+		warnings = append(warnings, w.warnAboutSecret(ctx, o)...)
 	}
 	return warnings, nil
 }
 
-// faults returns what cannot work among the fields that change.
-func faults(old, o *v1alpha1.ApiKey) field.ErrorList {
+// invalidFields returns the changed fields that cannot work.
+func invalidFields(old, o *v1alpha1.ApiKey) field.ErrorList {
 	var out field.ErrorList
+	spec := field.NewPath("spec")
 	if !equality.Semantic.DeepEqual(old.Spec.Rotation, o.Spec.Rotation) {
 		if _, err := kube.Cadence(o); err != nil {
-			out = append(out, field.Invalid(field.NewPath("spec", "rotation"), field.OmitValueType{}, err.Error()))
+			out = append(out, field.Invalid(spec.Child("rotation"), field.OmitValueType{}, err.Error()))
 		}
 	}
 	if !equality.Semantic.DeepEqual(old.Spec.Secret, o.Spec.Secret) {
-		if fault := kube.TemplateFault(o); fault != "" {
-			out = append(out, field.Invalid(field.NewPath("spec", "secret", "template"), field.OmitValueType{}, fault))
+		if problem := kube.TemplateFault(o); problem != "" {
+			out = append(out, field.Invalid(spec.Child("secret", "template"), field.OmitValueType{}, problem))
 		}
 	}
 	return out
 }
 
-// timing warns of times that do not go together.
-func (w *Webhook) timing(o *v1alpha1.ApiKey) (out admission.Warnings) {
+// warnAboutTimes warns when the expiry, the rotation and the overlap do not fit together.
+func (w *Webhook) warnAboutTimes(o *v1alpha1.ApiKey) (out admission.Warnings) {
 	now, end := w.Now(), kube.Key(o).ExpiresAt
 	if !end.IsZero() && !end.After(now) {
-		return admission.Warnings{"spec.expiresAt has passed: no token is issued, and one that is delivered is refused"}
+		return admission.Warnings{"spec.expiresAt has passed: no token is issued, and a delivered token is denied"}
 	}
 	cadence, err := kube.Cadence(o)
 	if err != nil || cadence == (apikey.Cadence{}) {
@@ -128,31 +132,37 @@ func (w *Webhook) timing(o *v1alpha1.ApiKey) (out admission.Warnings) {
 	}
 	next := cadence.After(now)
 	if !end.IsZero() && end.Before(next) {
-		out = append(out, fmt.Sprintf("spec.expiresAt is before the next rotation (%s): the key expires without having rotated", next.UTC().Format(time.RFC3339)))
+		out = append(out, fmt.Sprintf("spec.expiresAt is before the next rotation (%s): the key expires without rotating",
+			next.UTC().Format(time.RFC3339)))
 	}
 	if gap, overlap := cadence.After(next).Sub(next), kube.Overlap(o); gap > 0 && overlap > gap {
-		out = append(out, fmt.Sprintf("spec.rotation.overlap (%v) is longer than the time between rotations (about %v): several former tokens are accepted at once, and rotations wait when three are", overlap, gap.Round(time.Minute)))
+		out = append(out, fmt.Sprintf("spec.rotation.overlap (%v) is longer than the time between rotations (about %v): "+
+			"several previous tokens are accepted at once, and rotations wait while there are three",
+			overlap, gap.Round(time.Minute)))
 	}
 	return out
 }
 
-// taken warns when the Secret's name is in use. What cannot be looked up is not warned of.
-func (w *Webhook) taken(ctx context.Context, o *v1alpha1.ApiKey) admission.Warnings {
-	if kube.Imported(o) || kube.SecretName(o) == "" { // a name that is generated is not known yet, and new
+// warnAboutSecret warns when the name of the Secret is in use. It does not warn if it cannot find out.
+func (w *Webhook) warnAboutSecret(ctx context.Context, o *v1alpha1.ApiKey) admission.Warnings {
+	name := kube.SecretName(o)
+	if kube.Imported(o) || name == "" { // the API server generates the name later, and it will be new
 		return nil
 	}
 	if other := w.rival(ctx, o); other != "" {
-		return admission.Warnings{fmt.Sprintf("Secret %s is what ApiKey %s delivers to: this one waits until it is free", kube.SecretName(o), other)}
+		return admission.Warnings{fmt.Sprintf("ApiKey %s delivers to Secret %s: this ApiKey waits until the name is free",
+			other, name)}
 	}
 	secret := &metav1.PartialObjectMetadata{}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	if err := w.Live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: kube.SecretName(o)}, secret); err != nil {
+	if err := w.Live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: name}, secret); err != nil {
 		return nil
 	}
 	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == "ApiKey" && owner.Name == o.Name {
 		return nil
 	}
-	return admission.Warnings{fmt.Sprintf("Secret %s exists and is not this ApiKey's: it is left untouched, and no token is delivered until the name is free", secret.Name)}
+	return admission.Warnings{fmt.Sprintf("Secret %s exists and does not belong to this ApiKey: it is left untouched, "+
+		"and no token is delivered until the name is free", name)}
 }
 
 // rival returns the name of another ApiKey that delivers to the same Secret, or "".

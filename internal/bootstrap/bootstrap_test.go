@@ -25,7 +25,7 @@ import (
 func TestBootstrap(t *testing.T) {
 	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(20 * time.Second)
-	RunSpecs(t, "what an installation needs of its own")
+	RunSpecs(t, "bootstrap")
 }
 
 var k8s client.Client
@@ -44,7 +44,7 @@ func at(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: "apikey-system", Name: name}
 }
 
-// during runs something while a function runs.
+// during runs what while f runs.
 func during(ctx context.Context, what manager.Runnable, f func()) {
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -63,7 +63,7 @@ func read(ctx context.Context, name string) (*corev1.Secret, error) {
 	return &s, k8s.Get(ctx, at(name), &s)
 }
 
-// foreign makes a Secret that is not the operator's.
+// foreign creates a Secret that does not belong to the operator.
 func foreign(ctx context.Context, name string) *corev1.Secret {
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apikey-system", Name: name}, Data: map[string][]byte{"mine": []byte("x")}}
 	Expect(k8s.Create(ctx, s)).To(Succeed())
@@ -89,7 +89,7 @@ var _ = Describe("A certificate", func() {
 		}
 	}
 
-	It("is good for all its names, and one for another name is of the same CA", func(ctx SpecContext) {
+	It("is valid for all its names, and one for another name has the same CA", func(ctx SpecContext) {
 		var first string
 		during(ctx, certificate("a.svc", "b.example.com"), func() {
 			Eventually(verified(ctx, "a.svc")).ShouldNot(BeEmpty())
@@ -101,7 +101,7 @@ var _ = Describe("A certificate", func() {
 		})
 	})
 
-	It("is never written over somebody else's Secret", func(ctx SpecContext) {
+	It("never replaces a Secret that the operator did not create", func(ctx SpecContext) {
 		was := foreign(ctx, "theirs-tls")
 		c := certificate("a.svc")
 		c.Secret = at("theirs-tls")
@@ -116,7 +116,7 @@ var _ = Describe("A session key", func() {
 		return &bootstrap.SessionKey{Client: k8s, Live: k8s, Secret: at(name), Entropy: rand.Reader, Log: log()}
 	}
 
-	It("is made once, and stays", func(ctx SpecContext) {
+	It("is created once and kept", func(ctx SpecContext) {
 		var made *corev1.Secret
 		during(ctx, sessionKey("session"), func() {
 			Eventually(func() (err error) { made, err = read(ctx, "session"); return err }).Should(Succeed())
@@ -127,7 +127,7 @@ var _ = Describe("A session key", func() {
 		})
 	})
 
-	It("is never written over somebody else's Secret", func(ctx SpecContext) {
+	It("never replaces a Secret that the operator did not create", func(ctx SpecContext) {
 		was := foreign(ctx, "theirs-session")
 		during(ctx, sessionKey("theirs-session"), func() {
 			Consistently(func() (*corev1.Secret, error) { return read(ctx, "theirs-session") }, time.Second).Should(HaveField("ResourceVersion", was.ResourceVersion))

@@ -23,22 +23,22 @@ const (
 	caLifetime   = 10 * 365 * 24 * time.Hour
 	leafLifetime = 365 * 24 * time.Hour
 	renewBefore  = 90 * 24 * time.Hour
-	backdate     = time.Hour // for clocks that lag
+	backdate     = time.Hour // for clocks that are behind
 	checkEvery   = time.Minute
 	retryAfter   = 2 * time.Second
 
 	caCert, caKey = "ca.crt", "ca.key"
 )
 
-// Certificate makes and renews a certificate of a CA of its own, and keeps both in a Secret that all replicas
-// share. The certificates are cert-controller's. Its rotator is not used: it needs the Secret mounted, which
-// lags by up to 90 seconds, and ends the process when something is missing, which must not stop keys from rotating.
+// Certificate creates and renews a certificate and its CA, and stores both in a Secret that all replicas share. It
+// creates them with cert-controller, but does not use its rotator. The rotator needs a mounted Secret, which lags by up
+// to 90 seconds, and ends the process when something is missing, which would stop keys from rotating.
 type Certificate struct {
 	Client client.Writer
 	Live   client.Reader
 	Secret client.ObjectKey
 	Hosts  []string // DNS names, at least one
-	// Trust is told the CA in PEM, again and again, by each replica; nil: nobody is.
+	// Trust is called with the CA in PEM, repeatedly and by each replica. It is optional.
 	Trust func(ctx context.Context, ca []byte) error
 	Log   *slog.Logger
 
@@ -50,21 +50,21 @@ func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if cert := c.current.Load(); cert != nil {
 		return cert, nil
 	}
-	return nil, errors.New("the certificate is not made yet")
+	return nil, errors.New("the certificate does not exist yet")
 }
 
-// NeedLeaderElection says that every replica serves.
+// NeedLeaderElection reports that every replica needs the certificate.
 func (*Certificate) NeedLeaderElection() bool { return false }
 
-// Start keeps the certificate good until ctx is done. Trouble is logged and tried again.
+// Start keeps the certificate valid until ctx is done. It logs errors and retries.
 func (c *Certificate) Start(ctx context.Context) error {
 	for {
 		pause := checkEvery
 		if err := c.ensure(ctx); err != nil && ctx.Err() == nil {
-			if !apierrors.IsNotFound(err) && !errors.Is(err, errForeign) { // else it takes a person
+			if !apierrors.IsNotFound(err) && !errors.Is(err, errForeign) { // only an admin can resolve these
 				pause = retryAfter
 			}
-			if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) { // else another replica was faster
+			if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) { // another replica was faster
 				c.Log.WarnContext(ctx, "certificate", "secret", c.Secret.Name, "error", err)
 			}
 		}
@@ -95,10 +95,11 @@ func (c *Certificate) ensure(ctx context.Context) error {
 	return c.Trust(ctx, secret.Data[caCert])
 }
 
-// renew makes what is missing of the certificate and its CA, or about to expire, and writes it.
+// renew creates the certificate and its CA, as far as they are missing or about to expire, and stores them.
 func (c *Certificate) renew(ctx context.Context, secret *corev1.Secret) error {
 	const ca = "kaana-apikey-operator-ca"
-	maker := rotator.CertRotator{CAName: ca, CAOrganization: "kaana", DNSName: c.Hosts[0], ExtraDNSNames: c.Hosts[1:], ExtKeyUsages: &[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	maker := rotator.CertRotator{CAName: ca, CAOrganization: "kaana", DNSName: c.Hosts[0], ExtraDNSNames: c.Hosts[1:],
+		ExtKeyUsages: &[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	now, data := time.Now(), secret.Data
 	if c.good(data, maker.ExtKeyUsages, now.Add(renewBefore)) {
 		return nil
@@ -114,21 +115,23 @@ func (c *Certificate) renew(ctx context.Context, secret *corev1.Secret) error {
 		return fmt.Errorf("make certificate: %w", err)
 	}
 	secret.Type = corev1.SecretTypeTLS
-	secret.Data = map[string][]byte{caCert: issuer.CertPEM, caKey: issuer.KeyPEM, corev1.TLSCertKey: cert, corev1.TLSPrivateKeyKey: key}
+	secret.Data = map[string][]byte{caCert: issuer.CertPEM, caKey: issuer.KeyPEM,
+		corev1.TLSCertKey: cert, corev1.TLSPrivateKeyKey: key}
 	return keep(ctx, c.Client, secret)
 }
 
-// good reports whether the certificate is good for all names until then.
+// good reports whether the certificate is valid for all names until then.
 func (c *Certificate) good(data map[string][]byte, usages *[]x509.ExtKeyUsage, until time.Time) bool {
 	for _, host := range c.Hosts {
-		if good, _ := rotator.ValidCert(data[caCert], data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey], host, usages, until); !good {
+		cert, key := data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey]
+		if good, _ := rotator.ValidCert(data[caCert], cert, key, host, usages, until); !good {
 			return false
 		}
 	}
 	return true
 }
 
-// authority reads the CA that is kept in the Secret.
+// authority reads the CA from the data of the Secret.
 func authority(data map[string][]byte) (*rotator.KeyPairArtifacts, error) {
 	certDER, _ := pem.Decode(data[caCert])
 	keyDER, _ := pem.Decode(data[caKey])

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bootstrap makes what an installation needs of its own and nobody has given it: certificates
-// of the webhook and of the server, and the key that seals sessions. Each is kept in a Secret that
-// it marks as its own; one of that name that somebody else has made is never touched.
+// Package bootstrap creates what an installation needs and its configuration does not provide: the certificates of the
+// webhook and the server, and the key that encrypts sessions. It stores each in a Secret with a label of its own. It
+// never changes a Secret of that name without the label.
 package bootstrap

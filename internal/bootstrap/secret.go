@@ -12,13 +12,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// managedBy is the label that says whose a Secret is (Kubernetes' recommended labels).
+// managedBy marks the Secrets that this package owns (a recommended label of Kubernetes).
 const managedBy, ourselves = "app.kubernetes.io/managed-by", "apikey-operator-controller"
 
-// errForeign says that a Secret is somebody else's.
-var errForeign = errors.New("somebody else has made it: delete it, or name another in the configuration")
+// errForeign means that a Secret does not belong to the operator.
+var errForeign = errors.New("the operator did not create it: delete it, or configure another name")
 
-// kept returns a Secret of ours; one that is not there is empty.
+// kept returns a Secret that this package owns, and an empty one if it does not exist.
 func kept(ctx context.Context, live client.Reader, at client.ObjectKey) (*corev1.Secret, error) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: at.Namespace, Name: at.Name}}
 	if err := live.Get(ctx, at, secret); client.IgnoreNotFound(err) != nil {
@@ -30,7 +30,7 @@ func kept(ctx context.Context, live client.Reader, at client.ObjectKey) (*corev1
 	return secret, nil
 }
 
-// keep writes a Secret of ours as it was read, or makes it.
+// keep creates a Secret, or updates it if it has not changed since kept read it.
 func keep(ctx context.Context, to client.Writer, secret *corev1.Secret) (err error) {
 	if secret.Labels == nil {
 		secret.Labels = map[string]string{}

@@ -21,8 +21,8 @@ const (
 	sessionKeySize = 32 // bytes, of AES-256
 )
 
-// SessionKey makes the key that seals the sessions of the pages, once. Who deletes its Secret signs everybody out when
-// the servers start next.
+// SessionKey creates the key that encrypts the sessions of the web interface, once. Deleting the Secret signs everyone
+// out at the next server restart.
 type SessionKey struct {
 	Client  client.Writer
 	Live    client.Reader
@@ -31,15 +31,15 @@ type SessionKey struct {
 	Log     *slog.Logger
 }
 
-// NeedLeaderElection says that one replica does.
+// NeedLeaderElection reports that only the leader creates the key.
 func (*SessionKey) NeedLeaderElection() bool { return true }
 
-// Start makes the key if it is missing, until ctx is done. Trouble is logged and tried again.
+// Start creates the key whenever it is missing, until ctx is done. It logs errors and retries.
 func (k *SessionKey) Start(ctx context.Context) error {
 	for {
 		pause := checkEvery
 		if err := k.ensure(ctx); err != nil && ctx.Err() == nil && !apierrors.IsAlreadyExists(err) {
-			if !errors.Is(err, errForeign) { // else it takes a person
+			if !errors.Is(err, errForeign) { // only an admin can resolve that
 				pause = retryAfter
 			}
 			k.Log.WarnContext(ctx, "session key", "secret", k.Secret.Name, "error", err)

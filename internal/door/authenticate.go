@@ -60,7 +60,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, at Attempt, rules ...a
 	a.Metrics.count(at.Endpoint, p.Method, reason, a.Now().Sub(begin))
 	if a.Activity != nil && p.Key.Name != "" && err == nil {
 		a.Activity.Record(activity.Use{
-			Key:        activity.Key{UID: p.Key.UID, Tenant: p.Tenant, Project: p.Key.Namespace, Name: p.Key.Name},
+			Key:        activity.KeyRef{UID: p.Key.UID, Tenant: p.Tenant, Project: p.Key.Namespace, Name: p.Key.Name},
 			Credential: [5]byte(p.Credential[:5]), Outcome: uint8(reason), Door: uint8(at.Endpoint), From: at.From, At: begin,
 		})
 	}

@@ -30,7 +30,7 @@ type Reporter struct {
 
 // mark is a pending write of status.lastUsedTime.
 type mark struct {
-	key activity.Key
+	key activity.KeyRef
 	at  time.Time
 }
 
@@ -38,20 +38,20 @@ type mark struct {
 func (r *Reporter) Run(ctx context.Context, k *activity.Keeper) error {
 	r.marks = make(chan mark, maxMarks)
 	k.Used = r.used()
-	k.Retiring = func(ctx context.Context, key activity.Key) ([]activity.Retiring, error) {
+	k.Retiring = func(ctx context.Context, key activity.KeyRef) ([]activity.Retiring, error) {
 		tokens, err := r.Service.PreviousTokens(ctx, key.Project, key.Name, uuid.UUID(key.UID).String())
 		return Retiring(tokens), err
 	}
-	k.Tell = r.warn()
+	k.Notify = r.warn()
 	go r.write(ctx)
 	return k.Run(ctx)
 }
 
 // used returns a function that adds a key to the pending writes, at most once in UsedInterval. It never blocks: if
 // there are too many pending writes, the key is added when it is used again.
-func (r *Reporter) used() func(activity.Key, time.Time) {
+func (r *Reporter) used() func(activity.KeyRef, time.Time) {
 	added := map[[16]byte]time.Time{} // by UID
-	return func(k activity.Key, at time.Time) {
+	return func(k activity.KeyRef, at time.Time) {
 		if at.Sub(added[k.UID]) < UsedInterval {
 			return
 		}
@@ -86,9 +86,9 @@ func (r *Reporter) write(ctx context.Context) {
 }
 
 // warn returns a function that logs an anomaly and creates an Event for it. The number of Events per second is limited.
-func (r *Reporter) warn() func(context.Context, activity.Key, activity.Finding) {
+func (r *Reporter) warn() func(context.Context, activity.KeyRef, activity.Finding) {
 	limit := rate.NewLimiter(warningsPerSecond, 10*warningsPerSecond)
-	return func(ctx context.Context, k activity.Key, f activity.Finding) {
+	return func(ctx context.Context, k activity.KeyRef, f activity.Finding) {
 		key := k.Project + "/" + k.Name
 		r.Log.WarnContext(ctx, "unusual", "key", key, "pattern", f.Pattern, "finding", f.Sentence)
 		if !limit.AllowN(r.Service.Now(), 1) {

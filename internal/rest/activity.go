@@ -173,7 +173,7 @@ func (a *API) ActivityOf(ctx context.Context, o *v1alpha1.ApiKey, span Span) (Ke
 	}
 	facts.Retiring = manage.Retiring(manage.PreviousTokensOf(o))
 	v := KeyActivityView{ActivityView: viewActivity(report, r, span.Step), Unusual: []unusualView{}}
-	for _, f := range activity.Unusual(facts) {
+	for _, f := range activity.Anomalies(facts) {
 		v.Unusual = append(v.Unusual, unusualView{string(f.Pattern), f.Sentence, f.At})
 	}
 	return v, nil

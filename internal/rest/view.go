@@ -98,7 +98,7 @@ func (a *API) addUse(ctx context.Context, tenant string, views []KeyView) {
 		ids = append(ids, views[i].ID)
 	}
 	last, err := a.Activity.LastUsed(ctx, ids)
-	anomalies, err2 := a.Activity.Told(ctx, tenant, a.Now().Add(-24*time.Hour))
+	anomalies, err2 := a.Activity.RecentFindings(ctx, tenant, a.Now().Add(-24*time.Hour))
 	if err = errors.Join(err, err2); err != nil {
 		a.Log.WarnContext(ctx, "cannot read the last use of keys", "error", err)
 	}

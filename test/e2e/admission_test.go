@@ -111,7 +111,7 @@ var _ = Describe("the admission webhook", Ordered, func() {
 		}
 	},
 		Entry("but not of what is in order", `{rotation: {every: 720h, overlap: 24h}, expiresAt: "2035-01-01T00:00:00Z"}`),
-		Entry("an expiry before the first rotation", fmt.Sprintf(`{rotation: {every: 720h}, expiresAt: %q}`, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)), "the key expires without having rotated"),
+		Entry("an expiry before the first rotation", fmt.Sprintf(`{rotation: {every: 720h}, expiresAt: %q}`, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)), "the key expires without rotating"),
 		Entry("an expiry that has passed", `{expiresAt: "2020-01-01T00:00:00Z"}`, "spec.expiresAt has passed"),
 		Entry("an overlap longer than the interval", `{rotation: {every: 1h, overlap: 3h}}`, "is longer than the time between rotations (about 5"), // and some minutes: the UID decides on a tenth
 		Entry("the default one too", `{rotation: {schedule: "0 * * * *"}}`, "spec.rotation.overlap (24h0m0s) is longer"),
@@ -121,13 +121,13 @@ var _ = Describe("the admission webhook", Ordered, func() {
 		kubectl(ctx, "create", "secret", "generic", "-n", "acme-dev", "in-use")
 		_, err := anna.Create(ctx, manifest("in-use", map[string]any{}), metav1.CreateOptions{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(*heard).To(ConsistOf(ContainSubstring("Secret in-use exists and is not this ApiKey's")))
+		Expect(*heard).To(ConsistOf(ContainSubstring("Secret in-use exists and does not belong to this ApiKey")))
 		*heard = nil
 		Eventually(func() warnings {
 			_, err = anna.Create(ctx, manifest(fresh(), parse("{secret: {name: in-use}}")), metav1.CreateOptions{})
 			Expect(err).NotTo(HaveOccurred())
 			return *heard
-		}).Should(ContainElement(ContainSubstring("Secret in-use is what ApiKey in-use delivers to")))
+		}).Should(ContainElement(ContainSubstring("ApiKey in-use delivers to Secret in-use")))
 
 		By("but not for the sake of a key that is over")
 		kubectl(ctx, "create", "secret", "generic", "-n", "acme-dev", "was-in-use")
@@ -138,7 +138,7 @@ var _ = Describe("the admission webhook", Ordered, func() {
 			_, err = anna.Create(ctx, manifest(fresh(), parse("{secret: {name: was-in-use}}")), metav1.CreateOptions{})
 			Expect(err).NotTo(HaveOccurred())
 			return *heard
-		}).Should(ConsistOf(ContainSubstring("Secret was-in-use exists and is not this ApiKey's")))
+		}).Should(ConsistOf(ContainSubstring("Secret was-in-use exists and does not belong to this ApiKey")))
 	})
 
 	It("does not stand in the way of a revocation when it is unavailable, nor let anybody forge a stamp", func(ctx SpecContext) {

@@ -431,7 +431,7 @@ var _ = Describe("activity", Ordered, func() {
 		call("POST", "/api/keys/acme-dev/active/revoke", member, nil)
 		Eventually(func() int { return status(t) }).Should(Equal(401))
 		Eventually(func() []any { return call("GET", path, member, nil).Body["unusual"].([]any) }, flush).Should(ContainElement(And(HaveKeyWithValue("pattern", "DeadToken"),
-			HaveKeyWithValue("sentence", MatchRegexp(`A token that is revoked \([0-9a-f]{10}\) is still presented: .* in the last day, from 127\.0\.0\.0/24\. Whoever holds it is refused\.`)))))
+			HaveKeyWithValue("sentence", MatchRegexp(`A token that is revoked \([0-9a-f]{10}\) is still presented: .* in the last day, from 127\.0\.0\.0/24\. These requests are denied\.`)))))
 		Eventually(func() string {
 			return kubectl(ctx, "get", "events", "-n", "acme-dev", "--field-selector=reason=DeadToken")
 		}, "80s", "1s").Should(ContainSubstring("apikey/active"))

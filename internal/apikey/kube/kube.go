@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kube converts ApiKey objects to the types of package apikey and back. The controller and the keyring share it,
+// Package kube converts ApiKey objects to the types of package apikey and back. The controller and the server share it,
 // so that both read an object the same way.
 package kube
 
@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// BySecret is the field by which a cache indexes ApiKeys: the name of the Secret they deliver to.
+	// BySecret is the index of a cache of ApiKeys by the name of the Secret that they deliver to.
 	BySecret = "secretName"
 
 	defaultSecretKey = "token"
@@ -49,14 +49,14 @@ func Key(o *v1alpha1.ApiKey) apikey.Key {
 		k.Networks = make([]netip.Prefix, 0, len(o.Spec.AllowedCIDRs))
 	}
 	for _, cidr := range o.Spec.AllowedCIDRs {
-		if network, err := netip.ParsePrefix(string(cidr)); err == nil { // else it admits nobody
+		if network, err := netip.ParsePrefix(string(cidr)); err == nil { // an invalid network matches no client
 			k.Networks = append(k.Networks, network)
 		}
 	}
 	return k
 }
 
-// Imported reports whether o has digests of its own, so that nothing is delivered.
+// Imported reports whether the spec of o contains its digests, so that no token is delivered.
 func Imported(o *v1alpha1.ApiKey) bool { return len(o.Spec.Digests) > 0 }
 
 // Overlap returns how long a replaced token of o is still accepted.
@@ -67,7 +67,7 @@ func Overlap(o *v1alpha1.ApiKey) time.Duration {
 	return o.Spec.Rotation.Overlap.Duration
 }
 
-// Cadence returns when o rotates on schedule; the zero Cadence: it does not.
+// Cadence returns when o rotates on schedule, and the zero Cadence if it does not.
 func Cadence(o *v1alpha1.ApiKey) (apikey.Cadence, error) {
 	switch r := o.Spec.Rotation; {
 	case r == nil:
@@ -79,7 +79,7 @@ func Cadence(o *v1alpha1.ApiKey) (apikey.Cadence, error) {
 	}
 }
 
-// Rotation returns what the spec asks, and what is known, of the rotation of o, for a controller that began to act then.
+// Rotation returns the schedule and the state of the rotation of o. leading is when the controller began to act.
 func Rotation(o *v1alpha1.ApiKey, leading time.Time) apikey.Rotation {
 	r := apikey.Rotation{Last: timeOf(o.Status.LastRotationTime), Requested: o.Annotations[v1alpha1.RotateAnnotation],
 		Handled: o.Status.LastHandledRotateRequest, Leading: leading}
@@ -102,7 +102,7 @@ func SecretName(o *v1alpha1.ApiKey) string {
 	return o.Name
 }
 
-// SecretKey returns the key of the Secret's data that the token is found under.
+// SecretKey returns the key of the token in the data of the Secret.
 func SecretKey(o *v1alpha1.ApiKey) string {
 	if o.Spec.Secret != nil && o.Spec.Secret.Key != "" {
 		return o.Spec.Secret.Key
@@ -116,8 +116,8 @@ func HasConsumers(o *v1alpha1.ApiKey) bool {
 	return s != nil && (len(s.Restart) > 0 || s.Refresh == v1alpha1.RefreshPods)
 }
 
-// Credentials returns every credential of o: those it imports, or else those recorded in its
-// status. A record that cannot be read is left out, hence refused.
+// Credentials returns every credential of o: those it imports, otherwise those recorded in its status. It omits invalid
+// digests, so their tokens are denied.
 func Credentials(o *v1alpha1.ApiKey) []apikey.Credential {
 	if Imported(o) {
 		out := make([]apikey.Credential, 0, len(o.Spec.Digests))
@@ -168,7 +168,7 @@ func Claim(o *v1alpha1.ApiKey) apikey.Claim {
 	return apikey.Claim{Minted: !Imported(o), Created: o.CreationTimestamp.Time, UID: string(o.UID)}
 }
 
-// TimePointer returns the API's form of an instant, nil for the zero one.
+// TimePointer converts a time to the form of the API, where nil means none.
 func TimePointer(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil
@@ -177,15 +177,15 @@ func TimePointer(t time.Time) *metav1.Time {
 	return &out
 }
 
-// timeOf returns an instant of the API, zero for none, at the resolution of what is recorded.
+// timeOf converts a time of the API, zero for none, to whole seconds, in which the status records times.
 func timeOf(t *metav1.Time) time.Time {
 	switch {
 	case t == nil:
 		return time.Time{}
-	case t.IsZero(): // year 1 is long past, not never
+	case t.IsZero(): // year 1 has passed; it does not mean none
 		return time.Unix(1, 0)
 	}
-	return t.Truncate(time.Second) // the resolution of what is recorded
+	return t.Truncate(time.Second)
 }
 
 // Conditions returns the conditions recorded in the status of o.

@@ -14,40 +14,40 @@ import (
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,resourceNames=apikey-operator,verbs=get;update
 
 const (
-	// CertificateSecret is the Secret that the webhook's certificate and its CA are kept in.
+	// CertificateSecret is the name of the Secret with the certificate of the webhook and its CA.
 	CertificateSecret = "apikey-operator-admission-tls"
 
 	// configurations is the name of both webhook configurations.
 	configurations = "apikey-operator"
 )
 
-// Trust tells the API server which CA to trust when it calls the webhook.
-type Trust struct {
+// CABundle writes the CA that the API server must trust into the webhook configurations.
+type CABundle struct {
 	Client client.Writer
 	Live   client.Reader
 }
 
-// CA puts certificates in PEM into the webhook configurations.
-func (c *Trust) CA(ctx context.Context, ca []byte) error {
+// Write writes certificates in PEM into both webhook configurations, unless they already have them.
+func (c *CABundle) Write(ctx context.Context, ca []byte) error {
 	var mutating admissionv1.MutatingWebhookConfiguration
-	if err := c.inject(ctx, &mutating, func() (changed bool) {
+	if err := c.update(ctx, &mutating, func() (changed bool) {
 		for i := range mutating.Webhooks {
-			changed = put(&mutating.Webhooks[i].ClientConfig, ca) || changed
+			changed = setCA(&mutating.Webhooks[i].ClientConfig, ca) || changed
 		}
 		return changed
 	}); err != nil {
 		return err
 	}
 	var validating admissionv1.ValidatingWebhookConfiguration
-	return c.inject(ctx, &validating, func() (changed bool) {
+	return c.update(ctx, &validating, func() (changed bool) {
 		for i := range validating.Webhooks {
-			changed = put(&validating.Webhooks[i].ClientConfig, ca) || changed
+			changed = setCA(&validating.Webhooks[i].ClientConfig, ca) || changed
 		}
 		return changed
 	})
 }
 
-func put(c *admissionv1.WebhookClientConfig, ca []byte) bool {
+func setCA(c *admissionv1.WebhookClientConfig, ca []byte) bool {
 	if bytes.Equal(c.CABundle, ca) {
 		return false
 	}
@@ -55,7 +55,7 @@ func put(c *admissionv1.WebhookClientConfig, ca []byte) bool {
 	return true
 }
 
-func (c *Trust) inject(ctx context.Context, o client.Object, change func() bool) error {
+func (c *CABundle) update(ctx context.Context, o client.Object, change func() bool) error {
 	if err := c.Live.Get(ctx, client.ObjectKey{Name: configurations}, o); err != nil {
 		return fmt.Errorf("get %T %s: %w", o, configurations, err)
 	}
