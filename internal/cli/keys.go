@@ -160,7 +160,7 @@ func (in newKey) manifest(name string, now time.Time) (*v1alpha1.ApiKey, error) 
 	}
 	err1 := in.delivery(o)
 	err2 := in.rotation(o)
-	expires, err3 := instant(in.expires, now)
+	expires, err3 := parseTime(in.expires, now)
 	o.Spec.ExpiresAt = expires
 	return o, errors.Join(err1, err2, err3)
 }
@@ -208,8 +208,8 @@ func (in newKey) rotation(o *v1alpha1.ApiKey) error {
 	return nil
 }
 
-// instant reads an instant, or a time from now.
-func instant(text string, now time.Time) (*metav1.Time, error) {
+// parseTime reads a time, or a duration from now.
+func parseTime(text string, now time.Time) (*metav1.Time, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // none is asked for
 	}
