@@ -22,7 +22,7 @@ func (s *Slab) Compaction() *Compaction {
 	}
 	c := &Compaction{moved: make([]position, s.keys.high)}
 	for i := range c.moved {
-		k := s.keys.at(ref(i + 1)) //nolint:gosec // the number of a record
+		k := s.keys.at(ref(i + 1))
 		account := s.texts.text(k.account, int(k.idLen)+int(k.userLen))
 		c.moved[i] = position{name: c.texts.put(s.Name(k)), account: c.texts.put(account)}
 	}
@@ -32,7 +32,7 @@ func (s *Slab) Compaction() *Compaction {
 // Compact makes the slab use a compaction.
 func (s *Slab) Compact(c *Compaction) {
 	for i, to := range c.moved {
-		k := s.keys.at(ref(i + 1)) //nolint:gosec // the number of a record
+		k := s.keys.at(ref(i + 1))
 		k.name, k.account = to.name, to.account
 	}
 	s.texts = c.texts

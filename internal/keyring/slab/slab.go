@@ -121,7 +121,7 @@ func (s *Slab) Holder(d *apikey.Digest) *Credential {
 func (s *Slab) NamesIn(namespace uint32) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range s.keys.high {
-			k := s.keys.at(ref(i + 1)) //nolint:gosec // the number of a record
+			k := s.keys.at(ref(i + 1))
 			if k.nameLen > 0 && k.Namespace == namespace && !yield(strings.Clone(s.Name(k))) {
 				return
 			}
@@ -204,7 +204,7 @@ func textOf(v []netip.Prefix) string {
 	return text
 }
 
-func length(s string) uint8 { return uint8(min(len(s), math.MaxUint8)) } //nolint:gosec // bounded
+func length(s string) uint8 { return uint8(min(len(s), math.MaxUint8)) }
 
 // toSeconds converts t to 32-bit Unix seconds, clamped to 1970–2106. Zero stays zero.
 func toSeconds(t time.Time) uint32 {
