@@ -30,13 +30,13 @@ func samples() []*used {
 			from:      []string{"192.0.2.10", "198.51.100.4"},
 			paths:     []string{"/api/user", "/api/projects", "/api/keys?limit=5"},
 		},
-		{
+		{ //nolint:gosec // names, no secret
 			namespace: "acme-prod",
 			secret:    "billing-credentials",
 			key:       "api-key",
 			from:      []string{"192.0.2.20"},
 			paths:     []string{"/auth?scope=invoices:write", "/auth?scope=invoices:write", "/api/user", "/api/projects"},
-		}, //nolint:gosec // names, no secret
+		},
 		{
 			namespace: "acme-dev",
 			secret:    "deployer",
@@ -82,12 +82,8 @@ func liven(ctx context.Context, c *cluster.Cluster, op *cluster.Operator) {
 }
 
 func request(ctx context.Context, op *cluster.Operator, k *used) {
-	r, err := http.NewRequestWithContext(
-		ctx,
-		http.MethodGet,
-		op.URL+k.paths[rand.IntN(len(k.paths))],
-		nil,
-	) //nolint:gosec // any
+	path := k.paths[rand.IntN(len(k.paths))] //nolint:gosec // any of them
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, op.URL+path, nil)
 	if err != nil {
 		return
 	}

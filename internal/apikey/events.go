@@ -40,45 +40,39 @@ func (in Input) stepEvents(plan Plan) []Event {
 
 // credentialEvents report a new token in the Secret, and previous tokens whose overlap has passed.
 func (in Input) credentialEvents(plan Plan) (out []Event) {
-	if in.Imported || plan.Conditions.reason(v1alpha1.ConditionReady) == v1alpha1.ReasonRevoked ||
-		plan.Conditions.reason(v1alpha1.ConditionReady) == v1alpha1.ReasonExpired {
+	switch plan.Conditions.reason(v1alpha1.ConditionReady) {
+	case v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired:
 		return nil // the end of the key is reported, not of each token
 	}
-	was := map[Digest]Phase{}
-	for _, c := range in.Credentials {
-		was[c.Digest] = c.Phase
+	if in.Imported {
+		return nil
 	}
-	issued, replaced := Credential{}, Credential{}
+	issued, replaced := in.moved(plan, Pending, Current), in.moved(plan, Current, Retiring)
+	switch {
+	case len(issued) == 0:
+	case len(replaced) == 0:
+		out = append(out, Event{Reason: v1alpha1.ReasonIssued,
+			Message: fmt.Sprintf("Issued credential %s to Secret %s", issued[0].Digest.ID(), in.SecretName)})
+	default:
+		out = append(out, Event{Reason: v1alpha1.ReasonRotated, Message: fmt.Sprintf(
+			"Credential %s is in Secret %s; credential %s is accepted until %s", issued[0].Digest.ID(), in.SecretName,
+			replaced[0].Digest.ID(), replaced[0].ValidUntil.UTC().Format(time.RFC3339))})
+	}
+	for _, c := range in.moved(plan, Retiring, Retired) {
+		out = append(out, Event{Reason: v1alpha1.ReasonRetired,
+			Message: fmt.Sprintf("Credential %s is no longer accepted: its overlap has passed", c.Digest.ID())})
+	}
+	return out
+}
+
+// moved returns the credentials that a plan takes from one phase to another.
+func (in Input) moved(plan Plan, from, to Phase) (out []Credential) {
 	for _, c := range plan.Credentials {
-		switch old, known := was[c.Digest]; {
-		case known && old == Pending && c.Phase == Current:
-			issued = c
-		case known && old == Current && c.Phase == Retiring:
-			replaced = c
-		case known && old == Retiring && c.Phase == Retired:
-			out = append(out, Event{Reason: v1alpha1.ReasonRetired,
-				Message: fmt.Sprintf("Credential %s is no longer accepted: its overlap has passed", c.Digest.ID())})
+		if c.Phase == to && find(in.Credentials, from, c.Digest) >= 0 {
+			out = append(out, c)
 		}
 	}
-	switch {
-	case issued.Digest.IsZero():
-		return out
-	case replaced.Digest.IsZero():
-		return append([]Event{{Reason: v1alpha1.ReasonIssued,
-			Message: fmt.Sprintf("Issued credential %s to Secret %s", issued.Digest.ID(), in.SecretName)}}, out...)
-	}
-	return append([]Event{
-		{
-			Reason: v1alpha1.ReasonRotated,
-			Message: fmt.Sprintf(
-				"Credential %s is in Secret %s; credential %s is accepted until %s",
-				issued.Digest.ID(),
-				in.SecretName,
-				replaced.Digest.ID(),
-				replaced.ValidUntil.UTC().Format(time.RFC3339),
-			),
-		},
-	}, out...)
+	return out
 }
 
 // reported are the reasons of conditions that an Event reports when a condition takes them; true: as a warning.

@@ -63,7 +63,8 @@ func (c Caller) has(project string) bool {
 //  4. A suspension is lifted by an admin, or by the account that suspended the key, unless a stronger author suspended
 //     it too.
 //  5. No key that the caller creates, changes, resumes, or receives a token of exceeds the caller: in role, in scopes,
-//     and, when the caller is a key itself, in time and networks. Refusing a key (suspend, revoke, delete) is never limited.
+//     and, when the caller is a key itself, in time and networks. Refusing a key (suspend, revoke, delete) is never
+//     limited.
 func Authorize(c Caller, a Action, before, after *v1alpha1.ApiKey) *Problem {
 	key := before
 	if key == nil {
@@ -76,23 +77,27 @@ func Authorize(c Caller, a Action, before, after *v1alpha1.ApiKey) *Problem {
 		return notFound(before.Namespace, before.Name)
 	case a != Read && authn.WriteKeys.Permit(c.Principal).Denied():
 		return &Problem{Kind: Forbidden}
-	}
-	if (a == Change || a == Resume) && resumes(before, after) && !mayResume(c.Principal, before) {
+	case resumes(a, before, after) && !mayResume(c.Principal, before):
 		return &Problem{
 			Kind:    Forbidden,
 			Message: "This key was suspended by an admin, or not here: ask an admin to resume it",
 		}
-	}
-	switch a {
-	case Create, Replay, Change, Resume:
+	case receives(a, after):
 		return exceeds(c, after)
-	case Rotate: // the token of a key that is delivered to a Secret is not shown
-		if kube.Imported(after) {
-			return exceeds(c, after)
-		}
-	case Read, Suspend, Revoke, Delete:
 	}
 	return nil
+}
+
+// receives reports whether an action hands out a token, or the power of a key.
+func receives(a Action, after *v1alpha1.ApiKey) bool {
+	switch a {
+	case Create, Replay, Change, Resume:
+		return true
+	case Rotate: // the token of a key that is delivered to a Secret is not shown
+		return kube.Imported(after)
+	case Read, Suspend, Revoke, Delete:
+	}
+	return false
 }
 
 // owns reports whether a key of the caller's tenant is theirs. A key without an owner owns itself.

@@ -54,12 +54,9 @@ type cursor struct {
 
 // Find returns a page of the keys that the reader may see.
 func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Page, error) {
-	c := s.tenantCaller(reader)
-	if q.Project != "" {
-		if !c.has(q.Project) {
-			return Page{}, &Problem{Kind: Forbidden}
-		}
-		c.Projects = []string{q.Project}
+	c, err := s.tenantCaller(reader).limitedTo(q.Project)
+	if err != nil {
+		return Page{}, err
 	}
 	projects := c.Projects
 	at, err := readCursor(q.Cursor)
@@ -91,6 +88,18 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 		}
 	}
 	return page, nil
+}
+
+// limitedTo returns the caller in one project only; empty: in all.
+func (c Caller) limitedTo(project string) (Caller, error) {
+	switch {
+	case project == "":
+		return c, nil
+	case !c.has(project):
+		return c, &Problem{Kind: Forbidden}
+	}
+	c.Projects = []string{project}
+	return c, nil
 }
 
 // collect adds the keys that match until there are enough, and returns how many it has examined.

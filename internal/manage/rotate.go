@@ -94,7 +94,7 @@ func (s *Service) replace(
 	}
 	slices.SortStableFunc(kept, func(a, b v1alpha1.Digest) int { return endOf(a).Compare(endOf(b)) })
 	kept = kept[max(0, len(kept)-(maxDigests-1)):] // the ones that end first go, as with the controller's
-	o.Spec.Digests = append(kept, digest(token))
+	o.Spec.Digests = slices.Concat(kept, []v1alpha1.Digest{digest(token)})
 	return until
 }
 

@@ -35,9 +35,10 @@ func suspensionOf(o *v1alpha1.ApiKey) (suspension, bool) {
 	return s, err == nil && generation == o.Generation && s.role != authn.NoRole
 }
 
-// resumes reports whether a change accepts a suspended key again.
-func resumes(before, after *v1alpha1.ApiKey) bool {
-	return before.Spec.State == v1alpha1.KeySuspended && after.Spec.State != v1alpha1.KeySuspended &&
+// resumes reports whether an action accepts a suspended key again.
+func resumes(a Action, before, after *v1alpha1.ApiKey) bool {
+	changes := a == Change || a == Resume
+	return changes && before.Spec.State == v1alpha1.KeySuspended && after.Spec.State != v1alpha1.KeySuspended &&
 		after.Spec.State != v1alpha1.KeyRevoked
 }
 

@@ -24,9 +24,9 @@ const (
 	maxRequest       = 256
 )
 
-// TenantOf returns the tenant of a Namespace: the value of its label, or, without one, a tenant of its own that is written
-// namespace/<name>. A tenant is never inferred from a name: no value of a label contains a slash, so nobody joins a tenant
-// by naming a Namespace like it.
+// TenantOf returns the tenant of a Namespace: the value of its label, or, without one, a tenant of its own that is
+// written namespace/<name>. A tenant is never inferred from a name: no value of a label contains a slash, so no
+// Namespace joins a tenant by its name.
 func TenantOf(namespace metav1.Object) string {
 	if tenant := namespace.GetLabels()[v1alpha1.TenantLabel]; tenant != "" {
 		return tenant

@@ -49,13 +49,14 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 				maxName,
 			)
 		}
-		if f.name == "tenant" && strings.Contains(text, "/") { // the form of a Namespace that is its own tenant
-			return authn.Principal{}, errors.New("tenant: must not contain a slash")
-		}
 		*f.to = text
 	}
-	if p.Role = authn.ParseRole(role); p.Role == authn.NoRole {
+	p.Role = authn.ParseRole(role)
+	switch {
+	case p.Role == authn.NoRole:
 		return authn.Principal{}, errors.New("role: want admin, member or viewer")
+	case strings.Contains(p.Tenant, "/"): // the form of a Namespace that is its own tenant
+		return authn.Principal{}, errors.New("tenant: must not contain a slash")
 	}
 	scopes, limited, err := m.scopes(claims)
 	if err != nil {
