@@ -53,7 +53,7 @@ func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) err
 			c.MinVersion, c.GetCertificate = tls.VersionTLS12, certificate
 		}}},
 	)
-	hook := &admission.Webhook{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Now: time.Now}
+	hook := &admission.Webhook{Now: time.Now}
 	hook.Mount(server, mgr.GetScheme())
 	for _, r := range []manager.Runnable{keeper, server} {
 		if err := mgr.Add(r); err != nil {

@@ -127,6 +127,7 @@ func endpoints(cfg config.Server, s *server) http.Handler {
 		&door.TokenReview{
 			Auth:               s.auth,
 			UsernamePrefix:     cfg.TokenReview.UsernamePrefix,
+			Audiences:          cfg.TokenReview.Audiences,
 			RequireCertificate: cfg.TokenReview.ClientCAFile != "",
 		},
 		&door.Introspection{Auth: s.auth, Guard: guard},

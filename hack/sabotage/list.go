@@ -129,4 +129,11 @@ var breakages = []breakage{
 	{doorDir + "/forwardauth.go", `for i, name := range IdentityHeaders {`, `for i, name := range IdentityHeaders[:6] {`, doorDir, "TestForwardAuthDemandsWhatItsQuerySays", ""},
 	{doorDir + "/tokenreview.go", `if t.RequireCertificate &&`, `if false &&`, doorDir, "TestAReviewRequiresTheCertificateOfTheAPIServerWhenConfigured", ""},
 	{doorDir + "/introspection.go", `authn.Rule{Tenant: caller.Tenant}`, `authn.Rule{}`, doorDir, "TestIntrospectionAnswersForItsOwnTenantOnly", ""},
+	{doorDir + "/identity.go", `case c >= 'a' && c <= 'z', c >= '0' && c <= '9':`, `case c != '_':`, doorDir, "TestAnIdentityHeaderInAnotherSpellingIsRefused", ""},
+	{doorDir + "/identity.go", "if scopes == \"\" {\n\t\tscopes = allScopes", "if scopes == \"\" {\n\t\tscopes = \"\"", doorDir, "TestAScopeMustBeGrantedByNameWhenTheRouteSaysSo", ""},
+	{doorDir + "/requirements.go", `return authn.Admin + 1, nil`, `return authn.Admin, nil`, doorDir, "TestAScopeMustBeGrantedByNameWhenTheRouteSaysSo", ""},
+	{doorDir + "/tokenreview.go", `if slices.Contains(t.Audiences, audience) {`, `if true {`, doorDir, "TestAReviewIsForTheConfiguredAudiencesOnly", ""},
+	{doorDir + "/body.go", `if _, err := d.Token(); !errors.Is(err, io.EOF) {`, `if _, err := d.Token(); d.More() && !errors.Is(err, io.EOF) {`, doorDir, "TestBadInputIsRefusedWithTheRightStatus", ""},
+	{"internal/door/envoy/envoy.go", `if spoofed(request) {`, `if false {`, "internal/door/envoy", "TestAnIdentityHeaderInAnotherSpellingIsRefused", ""},
+	{pluginDir + "/escape.go", `case unsafeRune(r):`, `case r == 0x1b:`, pluginDir, "TestForeignTextCannotControlATerminal", ""},
 }

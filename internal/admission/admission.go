@@ -11,13 +11,11 @@ import (
 	"time"
 
 	"gomodules.xyz/jsonpatch/v2"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -26,11 +24,10 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
-// Webhook reviews ApiKeys before the API server stores them. All fields are required.
+// Webhook reviews ApiKeys before the API server stores them. It answers from the ApiKey alone: any Pod can call it, and
+// would otherwise learn which Secrets and ApiKeys exist in any Namespace. All fields are required.
 type Webhook struct {
-	Cache client.Reader // of ApiKeys, indexed by kube.BySecret
-	Live  client.Reader // of the metadata of Secrets
-	Now   func() time.Time
+	Now func() time.Time
 }
 
 // Mount registers both webhooks on a server, under the paths that controller-runtime would choose.
@@ -70,14 +67,14 @@ func recordAuthor(_ context.Context, req admission.Request) admission.Response {
 }
 
 // ValidateCreate rejects specs that would fail later, and warns about likely mistakes.
-func (w *Webhook) ValidateCreate(ctx context.Context, o *v1alpha1.ApiKey) (admission.Warnings, error) {
-	return w.validate(ctx, &v1alpha1.ApiKey{}, o)
+func (w *Webhook) ValidateCreate(_ context.Context, o *v1alpha1.ApiKey) (admission.Warnings, error) {
+	return w.validate(&v1alpha1.ApiKey{}, o)
 }
 
 // ValidateUpdate does the same for the fields that change. Mistakes in other fields must not prevent, for example, a
 // revocation.
-func (w *Webhook) ValidateUpdate(ctx context.Context, old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
-	return w.validate(ctx, old, o)
+func (w *Webhook) ValidateUpdate(_ context.Context, old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
+	return w.validate(old, o)
 }
 
 // ValidateDelete allows every deletion.
@@ -85,7 +82,7 @@ func (*Webhook) ValidateDelete(context.Context, *v1alpha1.ApiKey) (admission.War
 	return nil, nil
 }
 
-func (w *Webhook) validate(ctx context.Context, old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
+func (w *Webhook) validate(old, o *v1alpha1.ApiKey) (admission.Warnings, error) {
 	if o.Spec.State == v1alpha1.KeyRevoked || !o.DeletionTimestamp.IsZero() {
 		return nil, nil
 	}
@@ -96,9 +93,6 @@ func (w *Webhook) validate(ctx context.Context, old, o *v1alpha1.ApiKey) (admiss
 	var warnings admission.Warnings
 	if !same(old.Spec.Rotation, o.Spec.Rotation) || !same(old.Spec.ExpiresAt, o.Spec.ExpiresAt) {
 		warnings = append(warnings, w.warnAboutTimes(o)...)
-	}
-	if old.Name == "" || kube.SecretName(old) != kube.SecretName(o) {
-		warnings = append(warnings, w.warnAboutSecret(ctx, o)...)
 	}
 	return warnings, nil
 }
@@ -141,41 +135,4 @@ func (w *Webhook) warnAboutTimes(o *v1alpha1.ApiKey) (out admission.Warnings) {
 			overlap, gap.Round(time.Minute)))
 	}
 	return out
-}
-
-// warnAboutSecret warns when the name of the Secret is in use. It does not warn if it cannot find out.
-func (w *Webhook) warnAboutSecret(ctx context.Context, o *v1alpha1.ApiKey) admission.Warnings {
-	name := kube.SecretName(o)
-	if kube.Imported(o) || name == "" { // the API server generates the name later, and it will be new
-		return nil
-	}
-	if other := w.rival(ctx, o); other != "" {
-		return admission.Warnings{fmt.Sprintf("ApiKey %s delivers to Secret %s: this ApiKey waits until the name is free",
-			other, name)}
-	}
-	secret := &metav1.PartialObjectMetadata{}
-	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	if err := w.Live.Get(ctx, client.ObjectKey{Namespace: o.Namespace, Name: name}, secret); err != nil {
-		return nil
-	}
-	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == "ApiKey" && owner.Name == o.Name {
-		return nil
-	}
-	return admission.Warnings{fmt.Sprintf("Secret %s exists and does not belong to this ApiKey: it is left untouched, "+
-		"and no token is delivered until the name is free", name)}
-}
-
-// rival returns the name of another ApiKey that delivers to the same Secret, or "".
-func (w *Webhook) rival(ctx context.Context, o *v1alpha1.ApiKey) string {
-	var list v1alpha1.ApiKeyList
-	at := client.MatchingFields{kube.BySecret: kube.SecretName(o)}
-	if err := w.Cache.List(ctx, &list, client.InNamespace(o.Namespace), at, client.UnsafeDisableDeepCopy); err != nil {
-		return ""
-	}
-	for i := range list.Items {
-		if other := &list.Items[i]; other.Name != o.Name && !kube.Key(other).Over(w.Now()) {
-			return other.Name
-		}
-	}
-	return ""
 }

@@ -14,7 +14,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	registrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,16 +35,10 @@ func builder(t *testing.T, objects ...client.Object) *fake.ClientBuilder {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithIndex(&v1alpha1.ApiKey{}, kube.BySecret, func(o client.Object) []string {
-			return []string{kube.SecretName(o.(*v1alpha1.ApiKey))}
-		})
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
 }
 
-func reviewer(t *testing.T, objects ...client.Object) *Webhook {
-	c := builder(t, objects...).Build()
-	return &Webhook{Cache: c, Live: c, Now: func() time.Time { return now }}
-}
+func reviewer() *Webhook { return &Webhook{Now: func() time.Time { return now }} }
 
 func key(name string, change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	o := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: name, UID: "uid"}}
@@ -151,12 +144,12 @@ func TestValidateRejectsWhatWouldFailLater(t *testing.T) {
 		{"a revocation is never rejected", key("a"), key("a", onSchedule("weekly"), labelled("{{"), inState(v1alpha1.KeyRevoked)), ""},
 		{"an ApiKey that is being deleted is never rejected", key("a"), key("a", onSchedule("weekly"), func(o *v1alpha1.ApiKey) { o.DeletionTimestamp = kube.TimePointer(now) }), ""},
 	} {
-		_, err := validate(t.Context(), reviewer(t), c.old, c.o)
+		_, err := validate(t.Context(), reviewer(), c.old, c.o)
 		if c.want == "" && err != nil || c.want != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if warnings, err := reviewer(t).ValidateDelete(t.Context(), key("a", onSchedule("weekly"))); err != nil || warnings != nil {
+	if warnings, err := reviewer().ValidateDelete(t.Context(), key("a", onSchedule("weekly"))); err != nil || warnings != nil {
 		t.Errorf("a deletion: %v, %v", warnings, err)
 	}
 }
@@ -189,7 +182,7 @@ func TestValidateWarnsAboutTimes(t *testing.T) {
 		{"unchanged times cause no warning", key("a", rotating(day, 2*day)), key("a", rotating(day, 2*day), inState(v1alpha1.KeySuspended)), nil},
 		{"a revocation causes no warning", key("a"), key("a", expiring(now), inState(v1alpha1.KeyRevoked)), nil},
 	} {
-		got, err := validate(t.Context(), reviewer(t), c.old, c.o)
+		got, err := validate(t.Context(), reviewer(), c.old, c.o)
 		compare(t, c.name, got, err, c.want)
 	}
 }
@@ -203,60 +196,6 @@ func compare(t *testing.T, name string, got admission.Warnings, err error, want 
 	if !same {
 		t.Errorf("%s: %q, %v", name, got, err)
 	}
-}
-
-func TestValidateWarnsAboutSecretsInUse(t *testing.T) {
-	controlled := func(kind, by string) *corev1.Secret {
-		yes := true
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "a",
-			OwnerReferences: []metav1.OwnerReference{{Kind: kind, Name: by, Controller: &yes}}}}
-	}
-	plain := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "a"}}
-	elsewhere := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "dev", Name: "a"}}
-	const foreign, taken = "Secret a exists and does not belong to this ApiKey", "ApiKey b delivers to Secret a"
-	for _, c := range []struct {
-		name    string
-		exists  client.Object
-		old, o  *v1alpha1.ApiKey
-		warning string
-	}{
-		{"a free name causes no warning", elsewhere, nil, key("a"), ""},
-		{"a Secret without an owner causes a warning", plain, nil, key("a"), foreign},
-		{"a Secret of another ApiKey causes a warning", controlled("ApiKey", "b"), nil, key("a"), foreign},
-		{"a Secret of another kind of owner causes a warning", controlled("Certificate", "a"), nil, key("a"), foreign},
-		{"the Secret of this ApiKey causes no warning", controlled("ApiKey", "a"), nil, key("a"), ""},
-		{"another ApiKey that delivers to the name causes a warning", key("b", into("a")), nil, key("a"), taken},
-		{"a revoked ApiKey does not use its name", key("b", into("a"), inState(v1alpha1.KeyRevoked)), nil, key("a"), ""},
-		{"an expired ApiKey does not use its name", key("b", into("a"), expiring(now)), nil, key("a"), ""},
-		{"an ApiKey in another Namespace does not matter", key("b", into("a"), func(o *v1alpha1.ApiKey) { o.Namespace = "dev" }), nil, key("a"), ""},
-		{"an ApiKey does not conflict with itself", key("a"), key("a", into("c")), key("a"), ""},
-		{"a changed name is checked", plain, key("c", into("d")), key("c", into("a")), foreign},
-		{"an unchanged name is not checked", plain, key("a"), key("a", inState(v1alpha1.KeySuspended)), ""},
-		{"an imported key has no Secret", plain, nil, key("a", imported), ""},
-		{"a generated name is not known yet", plain, nil, key("", func(o *v1alpha1.ApiKey) { o.GenerateName = "a-" }), ""},
-		{"a revocation causes no warning", plain, key("c", into("d")), key("c", into("a"), inState(v1alpha1.KeyRevoked)), ""},
-	} {
-		got, err := validate(t.Context(), reviewer(t, c.exists), c.old, c.o)
-		want := []string{c.warning}
-		if c.warning == "" {
-			want = nil
-		}
-		compare(t, c.name, got, err, want)
-	}
-}
-
-func TestAClusterThatCannotBeReadCausesNoWarning(t *testing.T) {
-	broken := builder(t).WithInterceptorFuncs(interceptor.Funcs{
-		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
-			return errors.New("broken")
-		},
-		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
-			return errors.New("broken")
-		},
-	}).Build()
-	w := &Webhook{Cache: broken, Live: broken, Now: func() time.Time { return now }}
-	got, err := w.ValidateCreate(t.Context(), key("a"))
-	compare(t, "an unavailable API server", got, err, nil)
 }
 
 func TestTheCABundleIsWrittenIntoBothConfigurationsOnce(t *testing.T) {

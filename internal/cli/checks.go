@@ -52,7 +52,7 @@ func stateReason(o v1alpha1.ApiKey) string {
 	if o.Spec.StateReason == "" {
 		return ""
 	}
-	return ": " + o.Spec.StateReason
+	return ": " + oneLine(o.Spec.StateReason)
 }
 
 func (c *cli) formatCheck(token string) check {

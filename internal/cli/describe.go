@@ -58,7 +58,7 @@ func columns(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 
 func (c *cli) printKey(o *v1alpha1.ApiKey) error {
 	w, now := columns(c.Out), c.now()
 	line := func(name, format string, args ...any) {
-		_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+		_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, oneLine(fmt.Sprintf(format, args...)))
 	}
 	line("Name", "%s", o.Name)
 	line("Namespace", "%s", o.Namespace)
@@ -97,7 +97,7 @@ func (c *cli) printStatus(o *v1alpha1.ApiKey, now time.Time) error {
 		_, _ = fmt.Fprintln(w, "  none: "+unobserved)
 	}
 	for _, s := range o.Status.Conditions {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Type, s.Status, s.Reason, s.Message)
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Type, s.Status, oneLine(s.Reason), oneLine(s.Message))
 	}
 	_ = w.Flush()
 	_, _ = fmt.Fprintln(w, "Tokens:")
@@ -106,7 +106,7 @@ func (c *cli) printStatus(o *v1alpha1.ApiKey, now time.Time) error {
 		_, _ = fmt.Fprintln(w, "  none")
 	}
 	for _, t := range tokens {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", t.Digest.ID(), t.Hint, t.Phase, usability(o, t, now))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", t.Digest.ID(), oneLine(t.Hint), t.Phase, usability(o, t, now))
 	}
 	return w.Flush() //nolint:wrapcheck // of our own output
 }
@@ -146,7 +146,8 @@ func (c *cli) printEvents(ctx context.Context, k8s client.Client, o *v1alpha1.Ap
 		if e.Warning {
 			kind = "Warning"
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", duration.HumanDuration(c.now().Sub(e.At)), kind, e.Reason, e.Note)
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", duration.HumanDuration(c.now().Sub(e.At)), kind, oneLine(e.Reason),
+			oneLine(e.Note))
 	}
 	return w.Flush() //nolint:wrapcheck // of our own output
 }

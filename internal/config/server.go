@@ -47,6 +47,8 @@ type Server struct {
 	TokenReview struct {
 		// UsernamePrefix starts the names of accounts in Kubernetes. Default "kaana:".
 		UsernamePrefix string `json:"usernamePrefix"`
+		// Audiences are those that keys and JWTs are valid for in Kubernetes, besides the API server itself. Default none.
+		Audiences []string `json:"audiences"`
 		// ClientCAFile names the PEM certificates of the CAs whose clients may ask. Without it any client may, and learns
 		// about a token only what it would learn by using it.
 		ClientCAFile string `json:"clientCAFile"`
@@ -193,7 +195,11 @@ func (c *Server) validate() (err error) {
 		return errors.New("maxStaleness: want a duration like 1h, or 0 for no limit")
 	}
 	const theirs = "system:" // a name may add what the prefix lacks of it
-	if p := c.TokenReview.UsernamePrefix; p != "" && p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
+	p := c.TokenReview.UsernamePrefix
+	if p == "" {
+		return errors.New("tokenReview.usernamePrefix: must not be empty: accounts would have the names of other users of the cluster")
+	}
+	if p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
 		return errors.New(
 			"tokenReview.usernamePrefix: must not lead to names of system:, which Kubernetes keeps for itself",
 		)

@@ -56,6 +56,7 @@ const (
 	Scheme    // the Authorization header has another scheme than Bearer
 	Ambiguous // more than one credential was presented
 	Malformed // the credential is too long, incomplete or mistyped
+	Spoofed   // a header is an identity header in another spelling, which some backends confuse with it
 
 	// The API key.
 	Unknown   // no ApiKey has the token's digest
@@ -95,6 +96,7 @@ var names = [Count]string{
 	"scheme",
 	"ambiguous",
 	"malformed",
+	"identity header",
 	"unknown",
 	"deleted",
 	"revoked",
@@ -134,7 +136,7 @@ func (r Reason) Code() Code {
 		return MissingToken
 	case Expired:
 		return TokenExpired
-	case Role, Scope, Tenant:
+	case Spoofed, Role, Scope, Tenant:
 		return InsufficientScope
 	default:
 		return InvalidToken

@@ -25,7 +25,7 @@ func TestEveryReasonHasANameOfItsOwn(t *testing.T) {
 
 func TestAClientLearnsOneOfFourCodes(t *testing.T) {
 	want := map[denial.Reason]denial.Code{denial.Missing: denial.MissingToken, denial.Scheme: denial.MissingToken,
-		denial.Expired: denial.TokenExpired, denial.Role: denial.InsufficientScope, denial.Scope: denial.InsufficientScope,
+		denial.Expired: denial.TokenExpired, denial.Spoofed: denial.InsufficientScope, denial.Role: denial.InsufficientScope, denial.Scope: denial.InsufficientScope,
 		denial.Tenant: denial.InsufficientScope}
 	for r := denial.Missing; int(r) < denial.Count; r++ {
 		code, ok := want[r]

@@ -5,6 +5,7 @@ package door
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 )
@@ -19,7 +20,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, into any) boo
 		writeBodyError(w, err)
 		return false
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More would not see a bracket
 		writeError(w, http.StatusBadRequest, "Want one JSON object and nothing behind it", "bad_request")
 		return false
 	}

@@ -48,6 +48,7 @@ type setup struct {
 	proxies     TrustedProxies
 	prefix      string
 	certificate bool
+	audiences   []string
 }
 
 func authenticator(t testing.TB, keys authn.Keys, log *slog.Logger) *Authenticator {
@@ -68,7 +69,7 @@ func handler(t testing.TB, change func(*setup)) http.Handler {
 	}
 	auth := authenticator(t, s.keys, s.log)
 	return Handler(&ForwardAuth{Auth: auth, Proxies: s.proxies}, Probes{Ready: s.keys.Ready},
-		&TokenReview{Auth: auth, UsernamePrefix: s.prefix, RequireCertificate: s.certificate},
+		&TokenReview{Auth: auth, UsernamePrefix: s.prefix, Audiences: s.audiences, RequireCertificate: s.certificate},
 		&Introspection{Auth: auth, Guard: NewGuard(auth, s.proxies)})
 }
 
@@ -179,6 +180,8 @@ func TestBadInputIsRefusedWithTheRightStatus(t *testing.T) {
 		"that is no JSON":           {"/webhook/tokenreview", "application/json", "{", 400},
 		"that is nothing":           {"/webhook/tokenreview", "application/json", "", 400},
 		"with something behind":     {"/webhook/tokenreview", "application/json", review + "{}", 400},
+		"with a bracket behind":     {"/webhook/tokenreview", "application/json", review + "]", 400},
+		"with a brace behind":       {"/webhook/tokenreview", "application/json", review + "} x", 400},
 		"in another type":           {"/webhook/tokenreview", "application/vnd.kubernetes.protobuf", review, 415},
 		"without a type":            {"/webhook/tokenreview", "", review, 415},
 		"that is huge":              {"/webhook/tokenreview", "application/json", strings.Replace(review, "good", strings.Repeat("x", 1<<20), 1), 413},
@@ -259,6 +262,66 @@ func TestAReviewNeverNamesAUserOfKubernetes(t *testing.T) {
 		h.ServeHTTP(w, r)
 		if w.Code != 200 || strings.Contains(w.Body.String(), "system:") || strings.Contains(w.Body.String(), `"authenticated":true`) {
 			t.Errorf("%q + %q: %d %s", prefix, name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestAReviewIsForTheConfiguredAudiencesOnly(t *testing.T) {
+	h := handler(t, func(s *setup) { s.audiences = []string{"https://vault.example.com"} })
+	for asked, want := range map[string]string{
+		``: `"authenticated":true,`,
+		`,"audiences":["https://kubernetes.default.svc"]`:                        `"authenticated":true,`,
+		`,"audiences":["https://other.example.com","https://vault.example.com"]`: `"audiences":["https://vault.example.com"]`,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/webhook/tokenreview", strings.NewReader(`{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"good"`+asked+`}}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if !strings.Contains(w.Body.String(), want) || strings.Contains(w.Body.String(), "kubernetes.default") || strings.Contains(w.Body.String(), "other.example") {
+			t.Errorf("%s: %s", asked, w.Body)
+		}
+		if !strings.Contains(want, "audiences") && strings.Contains(w.Body.String(), "audiences") {
+			t.Errorf("%s: %s", asked, w.Body)
+		}
+	}
+}
+
+func TestAnIdentityHeaderInAnotherSpellingIsRefused(t *testing.T) {
+	h := handler(t, nil)
+	for name, want := range map[string]int{
+		"X-Auth-User": 200, "x-auth-user": 200, "X-AUTH-ROLE": 200, "X-Auth-Users": 200, "X-Other": 200, "X-Auth-Usex": 200,
+		"X_Auth_User": 403, "x_auth-role": 403, "X.Auth.Role": 403, "X~Auth~User": 403, "X-Auth_Scopes": 403, "X!Auth!Id": 403, "x'auth'tenant": 403, "X_AUTH_KEY": 403, "X*Auth*Method": 403,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/auth", nil)
+		r.Header.Set("Authorization", "Bearer good")
+		r.Header[name] = []string{"root"}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", name, w.Code, want)
+		}
+	}
+}
+
+func TestAScopeMustBeGrantedByNameWhenTheRouteSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		scopes authn.Scopes
+		query  string
+		want   int
+		header string
+	}{
+		{"", "scope=a", 200, "*"}, {"", "scope=a&explicit=true", 403, ""}, {"a b", "scope=a&explicit=true", 200, "a b"}, {"b", "scope=a&explicit=true", 403, ""},
+		{"", "explicit=true", 200, "*"}, {"", "scope=a&explicit=yes", 400, ""}, {"", "scope=a&explicit=true&explicit=true", 400, ""}, {authn.NoScopes, "", 200, "none"},
+	} {
+		h := handler(t, func(s *setup) {
+			s.keys = oneKey{authn.Principal{Role: authn.Admin, Tenant: "acme", Method: authn.APIKey, Scopes: c.scopes, Key: authn.KeyRef{Namespace: "prod", Name: "k"}}}
+		})
+		r := httptest.NewRequest(http.MethodGet, "/auth?"+c.query, nil)
+		r.Header.Set("Authorization", "Bearer good")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.want || w.Header().Get("X-Auth-Scopes") != c.header {
+			t.Errorf("scopes %q, %s: %d %q", c.scopes, c.query, w.Code, w.Header().Get("X-Auth-Scopes"))
 		}
 	}
 }

@@ -4,13 +4,17 @@ package door
 
 import (
 	"net/http"
+
+	"github.com/kaana/apikey-operator/internal/authn"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 // forwardAuthPath is the path that proxies ask.
 const forwardAuthPath = "/auth"
 
 // ForwardAuth is the endpoint /auth for reverse proxies: nginx's auth_request, Traefik's ForwardAuth, Caddy's
-// forward_auth. The query says what the route requires: role= and any number of scope=.
+// forward_auth. The query says what the route requires: role= and any number of scope=;
+// with explicit=true a scope must have been granted by name, so that a key without a limit in scope does not pass.
 type ForwardAuth struct {
 	Auth    *Authenticator
 	Proxies TrustedProxies
@@ -36,6 +40,11 @@ func (f *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token, denied := Credential(r)
+	for name := range r.Header {
+		if Spoofs(name) {
+			denied = authn.Deny(denial.Spoofed)
+		}
+	}
 	p, denied, err := f.Auth.Authenticate(r.Context(), Attempt{
 		Endpoint: EndpointForwardAuth, Token: token, Denied: denied,
 		From: f.Proxies.Client(r), Route: forwardAuthPath, Peer: r.RemoteAddr,

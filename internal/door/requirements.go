@@ -15,16 +15,39 @@ import (
 // an error, because a typo must not open a route.
 func Requirements(values url.Values) ([]authn.Rule, error) {
 	var rules []authn.Rule
+	unlimited, err := explicit(values)
+	if err != nil {
+		return nil, err
+	}
 	for name, list := range values {
+		if name == "explicit" {
+			continue
+		}
 		for _, v := range list {
 			rule, err := requirement(name, v)
 			if err != nil {
 				return nil, err
 			}
+			if rule.Scope != "" {
+				rule.Unlimited = unlimited
+			}
 			rules = append(rules, rule)
 		}
 	}
 	return rules, nil
+}
+
+// explicit returns the role from which on a caller without a limit in scope has every scope: any, or none with
+// explicit=true.
+func explicit(values url.Values) (authn.Role, error) {
+	list, ok := values["explicit"]
+	switch {
+	case !ok:
+		return authn.NoRole, nil
+	case len(list) != 1 || list[0] != "true":
+		return authn.NoRole, errors.New("explicit: want true, or leave it out")
+	}
+	return authn.Admin + 1, nil
 }
 
 // requirement parses one requirement: a role, or a scope.
@@ -41,7 +64,7 @@ func requirement(name, value string) (authn.Rule, error) {
 		}
 		return authn.Rule{}, errors.New("scope: want one scope; repeat scope= for more")
 	}
-	return authn.Rule{}, fmt.Errorf("%q is not known here: want role and scope", name)
+	return authn.Rule{}, fmt.Errorf("%q is not known here: want role, scope and explicit", name)
 }
 
 // queryRequirements parses the requirements in the query of a request.

@@ -4,6 +4,7 @@ package door
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -26,6 +27,9 @@ type TokenReview struct {
 	Auth *Authenticator
 	// UsernamePrefix is put before the usernames of accounts. It must not start with "system:".
 	UsernamePrefix string
+	// Audiences are those that the tokens are valid for, besides the API server itself, which needs none. A component that
+	// reviews tokens for an audience of its own accepts them only if it is listed.
+	Audiences []string
 	// RequireCertificate rejects requests without a verified client certificate.
 	RequireCertificate bool
 }
@@ -60,9 +64,20 @@ func (t *TokenReview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if denied.Denied() {
 		review.Status.Error = string(denied.Code())
 	} else {
-		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: user, Audiences: audiences}
+		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: user, Audiences: t.both(audiences)}
 	}
 	writeJSON(w, http.StatusOK, review)
+}
+
+// both returns the audiences that are requested and configured, nil for none. kube-apiserver takes none for its own, so that
+// kubectl works with a key; another component takes none for a token that is not for it.
+func (t *TokenReview) both(requested []string) (out []string) {
+	for _, audience := range requested {
+		if slices.Contains(t.Audiences, audience) {
+			out = append(out, audience)
+		}
+	}
+	return out
 }
 
 // read reads the TokenReview of a request. If it is not valid, read writes the response and returns false.

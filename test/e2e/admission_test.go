@@ -117,28 +117,12 @@ var _ = Describe("the admission webhook", Ordered, func() {
 		Entry("the default one too", `{rotation: {schedule: "0 * * * *"}}`, "spec.rotation.overlap (24h0m0s) is longer"),
 	)
 
-	It("warns when the Secret's name is in use", func(ctx SpecContext) {
+	It("says nothing of what exists in a Namespace, which any Pod could ask; the condition does", func(ctx SpecContext) {
 		kubectl(ctx, "create", "secret", "generic", "-n", "acme-dev", "in-use")
 		_, err := anna.Create(ctx, manifest("in-use", map[string]any{}), metav1.CreateOptions{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(*heard).To(ConsistOf(ContainSubstring("Secret in-use exists and does not belong to this ApiKey")))
-		*heard = nil
-		Eventually(func() warnings {
-			_, err = anna.Create(ctx, manifest(fresh(), parse("{secret: {name: in-use}}")), metav1.CreateOptions{})
-			Expect(err).NotTo(HaveOccurred())
-			return *heard
-		}).Should(ContainElement(ContainSubstring("ApiKey in-use delivers to Secret in-use")))
-
-		By("but not for the sake of a key that is over")
-		kubectl(ctx, "create", "secret", "generic", "-n", "acme-dev", "was-in-use")
-		_, err = anna.Create(ctx, manifest("was-in-use", parse("{state: Revoked}")), metav1.CreateOptions{})
-		Expect(err).NotTo(HaveOccurred())
-		Eventually(func() warnings {
-			*heard = nil
-			_, err = anna.Create(ctx, manifest(fresh(), parse("{secret: {name: was-in-use}}")), metav1.CreateOptions{})
-			Expect(err).NotTo(HaveOccurred())
-			return *heard
-		}).Should(ConsistOf(ContainSubstring("Secret was-in-use exists and does not belong to this ApiKey")))
+		Expect(*heard).To(BeEmpty())
+		kubectl(ctx, "wait", "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}=SecretConflict", "--timeout=20s", "-n", "acme-dev", "apikey/in-use")
 	})
 
 	It("does not stand in the way of a revocation when it is unavailable, nor let anybody forge a stamp", func(ctx SpecContext) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -42,6 +43,9 @@ func (e *ExtAuthz) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 	at := door.Attempt{Endpoint: door.EndpointExtAuthz, Route: "Check", Peer: peer}
 	at.From = e.Proxies.Resolve(from.Unmap(), request.GetHeaders()["x-forwarded-for"])
 	at.Token, at.Denied = credential(request)
+	if spoofed(request) {
+		at.Denied = authn.Deny(denial.Spoofed)
+	}
 	p, verdict, err := e.Auth.Authenticate(ctx, at, rules...)
 	if refusal := door.RefusalFor(verdict, err); refusal != nil {
 		return denied(refusal), nil // also if undecided, which Authenticate has logged
@@ -59,6 +63,18 @@ func requirements(extensions map[string]string) url.Values {
 		}
 	}
 	return out
+}
+
+// spoofed reports whether the client sent an identity header in another spelling.
+func spoofed(r *authv3.AttributeContext_HttpRequest) bool {
+	for name := range r.GetHeaders() {
+		if door.Spoofs(name) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.GetHeaderMap().GetHeaders(), func(h *corev3.HeaderValue) bool {
+		return door.Spoofs(h.GetKey())
+	})
 }
 
 // credential returns the one credential of the request that Envoy asks about.

@@ -91,3 +91,20 @@ func FuzzCheckRequest(f *testing.F) {
 		}
 	})
 }
+
+func TestAnIdentityHeaderInAnotherSpellingIsRefused(t *testing.T) {
+	e := extAuthz(t, nil)
+	for name, want := range map[string]bool{"x-auth-user": true, "x-other": true, "x_auth_user": false, "x.auth.role": false, "x-auth~scopes": false} {
+		for _, raw := range []bool{false, true} {
+			http := &authv3.AttributeContext_HttpRequest{Headers: map[string]string{"authorization": "Bearer good", name: "root"}}
+			if raw {
+				http = &authv3.AttributeContext_HttpRequest{HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+					{Key: "authorization", RawValue: []byte("Bearer good")}, {Key: name, RawValue: []byte("root")}}}}
+			}
+			answer, err := e.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}})
+			if err != nil || (answer.GetOkResponse() != nil) != want {
+				t.Errorf("%s (raw: %v): %v, %v", name, raw, answer, err)
+			}
+		}
+	}
+}
