@@ -131,7 +131,7 @@ func TestVerify(t *testing.T) {
 }
 
 // serverOnly are the reasons that depend on the request or on an issuer, which only the server sees.
-var serverOnly = []denial.Reason{denial.Undecided, denial.Missing, denial.Scheme, denial.Ambiguous, denial.Tenant,
+var serverOnly = []denial.Reason{denial.Undecided, denial.Missing, denial.Scheme, denial.Ambiguous, denial.Spoofed, denial.Tenant,
 	denial.Issuer, denial.Algorithm, denial.Key, denial.Signature, denial.Audience, denial.NotYetValid, denial.Claims}
 
 func TestExplainNamesEveryReason(t *testing.T) {
