@@ -36,8 +36,7 @@ func (in Input) decide(now time.Time) Plan {
 	case in.Key.State != Active && in.Key.State != Suspended:
 		return in.terminate(now, v1alpha1.ReasonRevoked, "Every endpoint refuses the key permanently.")
 	case passed(in.Key.ExpiresAt, now):
-		return in.terminate(now, v1alpha1.ReasonExpired, "The key expired at "+in.Key.ExpiresAt.UTC().Format(time.RFC3339)+
-			". To use it again, move spec.expiresAt: a new token is issued.")
+		return in.terminate(now, v1alpha1.ReasonExpired, in.expired())
 	case in.Imported:
 		return in.acceptImported(now)
 	case in.Key.State == Suspended:

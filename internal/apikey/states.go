@@ -20,6 +20,16 @@ func (in Input) leave() Plan {
 	return plan
 }
 
+// expired says since when, and what to do.
+func (in Input) expired() string {
+	since := "The key expired at " + in.Key.ExpiresAt.UTC().Format(time.RFC3339) +
+		". To use it again, move spec.expiresAt: "
+	if in.Imported {
+		return since + "its tokens are accepted again."
+	}
+	return since + "a new token is issued."
+}
+
 // terminate is the plan of a key that is revoked or expired: every credential retired, the Secrets deleted, the
 // records kept. The status is written before the Secret is deleted, so that a decision taken from a stale read fails
 // on the status and costs nothing.

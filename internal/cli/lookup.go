@@ -52,7 +52,7 @@ func (c *cli) verifyToken(ctx context.Context, a *attempt, token string) (verifi
 		ns := out.keys[i].Namespace
 		if tenants[ns], err = tenantOf(ctx, k8s, ns); err != nil {
 			c.notef("The tenant of Namespace %s cannot be read; its own name is used: %v", ns, err)
-			tenants[ns] = ns
+			tenants[ns] = "(unknown)"
 		}
 	}
 	index := keyring.New(0)

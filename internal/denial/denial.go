@@ -143,7 +143,8 @@ func (r Reason) Code() Code {
 	}
 }
 
-// Permanent reports whether a token that was refused for this reason never works again.
+// Permanent reports whether a token that is refused for this reason is over: its client should have stopped
+// presenting it. Only moving the expiry of an imported key makes such a token work again.
 func (r Reason) Permanent() bool {
 	return r == Retired || r == Revoked || r == Expired || r == Deleted
 }
