@@ -62,10 +62,6 @@ func inState(s v1alpha1.KeyState) func(*v1alpha1.ApiKey) {
 	return func(o *v1alpha1.ApiKey) { o.Spec.State = s }
 }
 
-func into(secret string) func(*v1alpha1.ApiKey) {
-	return func(o *v1alpha1.ApiKey) { o.Spec.Secret = &v1alpha1.SecretDelivery{Name: secret} }
-}
-
 func onSchedule(schedule string) func(*v1alpha1.ApiKey) {
 	return func(o *v1alpha1.ApiKey) { o.Spec.Rotation = &v1alpha1.Rotation{Schedule: schedule} }
 }
@@ -74,10 +70,6 @@ func labelled(value v1alpha1.TemplateValue) func(*v1alpha1.ApiKey) {
 	return func(o *v1alpha1.ApiKey) {
 		o.Spec.Secret = &v1alpha1.SecretDelivery{Template: &v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.TemplateValue{"app": value}}}
 	}
-}
-
-func imported(o *v1alpha1.ApiKey) {
-	o.Spec.Digests = []v1alpha1.Digest{{SHA256: strings.Repeat("a", 64)}}
 }
 
 func TestRecordAuthor(t *testing.T) {

@@ -197,7 +197,9 @@ func (c *Server) validate() (err error) {
 	const theirs = "system:" // a name may add what the prefix lacks of it
 	p := c.TokenReview.UsernamePrefix
 	if p == "" {
-		return errors.New("tokenReview.usernamePrefix: must not be empty: accounts would have the names of other users of the cluster")
+		return errors.New(
+			"tokenReview.usernamePrefix: must not be empty: accounts would have the names of other users of the cluster",
+		)
 	}
 	if p[:min(len(p), len(theirs))] == theirs[:min(len(p), len(theirs))] {
 		return errors.New(

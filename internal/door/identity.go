@@ -27,12 +27,13 @@ func Identity(p *authn.Principal) (out [len(IdentityHeaders)]string) {
 	}
 }
 
-// allScopes is the value of X-Auth-Scopes for a caller that no scope limits, so that an absent header never means that.
+// allScopes is the value of X-Auth-Scopes for a caller that no scope limits, so that an absent header never means
+// that.
 const allScopes = "*"
 
-// Spoofs reports whether a header is an identity header in another spelling, such as X_Auth_User or X.Auth.User. CGI, WSGI
-// and PHP turn every character of a name that is no letter or digit into an underscore, so that a backend there would
-// take it for ours. The letter case does not matter: HTTP ignores it, and proxies replace the header.
+// Spoofs reports whether a header is an identity header in another spelling, such as X_Auth_User or X.Auth.User. CGI,
+// WSGI and PHP turn every character of a name that is no letter or digit into an underscore, so that a backend there
+// would take it for ours. The letter case does not matter: HTTP ignores it, and proxies replace the header.
 func Spoofs(name string) bool {
 	if len(name) < shortestIdentity || name[0]|0x20 != 'x' {
 		return false
@@ -48,7 +49,8 @@ func Spoofs(name string) bool {
 // shortestIdentity is the length of the shortest of the IdentityHeaders.
 const shortestIdentity = len("X-Auth-Id")
 
-// confusable reports whether two names of the same length differ only in letter case and in what is no letter or digit.
+// confusable reports whether two names of the same length differ only in letter case and in what is no letter or
+// digit.
 func confusable(a, b string) bool {
 	for i := range len(a) {
 		if fold(a[i]) != fold(b[i]) {
@@ -68,8 +70,8 @@ func fold(c byte) byte {
 	return '-'
 }
 
-// AccountID is the ID of an account in JSON: a number if every JSON parser preserves it exactly (RFC 8259, section 6),
-// and a string otherwise.
+// AccountID is the ID of an account in JSON: a number if every JSON parser preserves it exactly (RFC 8259, section
+// 6), and a string otherwise.
 type AccountID string
 
 // MarshalJSON implements json.Marshaler.

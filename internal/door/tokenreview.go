@@ -20,15 +20,15 @@ const (
 	extraPrefix    = "auth.kaana.com/"
 )
 
-// TokenReview is the webhook token authenticator of kube-apiserver (authentication.k8s.io/v1 and v1beta1; it answers in
-// the version of the request). It does not use controller-runtime's webhook, which answers an error with a denial that
-// kube-apiserver then caches. kube-apiserver repeats a request that is answered with a plain 503.
+// TokenReview is the webhook token authenticator of kube-apiserver (authentication.k8s.io/v1 and v1beta1; it answers
+// in the version of the request). It does not use controller-runtime's webhook, which answers an error with a denial
+// that kube-apiserver then caches. kube-apiserver repeats a request that is answered with a plain 503.
 type TokenReview struct {
 	Auth *Authenticator
 	// UsernamePrefix is put before the usernames of accounts. It must not start with "system:".
 	UsernamePrefix string
-	// Audiences are those that the tokens are valid for, besides the API server itself, which needs none. A component that
-	// reviews tokens for an audience of its own accepts them only if it is listed.
+	// Audiences are those that the tokens are valid for, besides the API server itself, which needs none. A component
+	// that reviews tokens for an audience of its own accepts them only if it is listed.
 	Audiences []string
 	// RequireCertificate rejects requests without a verified client certificate.
 	RequireCertificate bool
@@ -69,8 +69,8 @@ func (t *TokenReview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, review)
 }
 
-// both returns the audiences that are requested and configured, nil for none. kube-apiserver takes none for its own, so that
-// kubectl works with a key; another component takes none for a token that is not for it.
+// both returns the audiences that are requested and configured, nil for none. kube-apiserver takes none for its own,
+// so that kubectl works with a key; another component takes none for a token that is not for it.
 func (t *TokenReview) both(requested []string) (out []string) {
 	for _, audience := range requested {
 		if slices.Contains(t.Audiences, audience) {
