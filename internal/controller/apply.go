@@ -45,14 +45,17 @@ func (r *Reconciler) apply(
 	return r.step(ctx, o, v, plan.Step)
 }
 
+// debugLevel is the verbosity of logr that is slog.LevelDebug.
+const debugLevel = 4
+
 // logPlan writes one line for each step, at level debug.
 func (r *Reconciler) logPlan(ctx context.Context, o *v1alpha1.ApiKey, plan apikey.Plan) {
-	log := logf.FromContext(ctx).V(1)
+	log := logf.FromContext(ctx).V(debugLevel)
 	if !log.Enabled() {
 		return
 	}
 	ready, accepted := plan.Conditions[v1alpha1.ConditionReady], plan.Conditions[v1alpha1.ConditionAccepted]
-	log.Info("decided", "namespace", o.Namespace, "name", o.Name, "generation", o.Generation, "step", plan.Step.String(),
+	log.Info("decided", "generation", o.Generation, "step", plan.Step.String(),
 		"ready", ready.Reason, "accepted", accepted.Reason, "credentials", len(plan.Credentials), "wakeAt", plan.WakeAt)
 }
 
