@@ -218,7 +218,7 @@ var _ = It("touches the Pods that mount the Secret, once it may", func(ctx SpecC
 var _ = It("settles when somebody else's webhook changes what it writes", func(ctx SpecContext) {
 	resources, err := control.Kubectl(ctx, "api-resources", "--api-group=admissionregistration.k8s.io", "--no-headers", "-o", "name")
 	Expect(err).NotTo(HaveOccurred())
-	if !strings.Contains(string(resources), "mutatingadmissionpolicies") {
+	if !strings.Contains(resources, "mutatingadmissionpolicies") {
 		Skip("this Kubernetes serves no MutatingAdmissionPolicy; the newest version does, and CI tests it too")
 	}
 	k := newKey(ctx, v1alpha1.ApiKeySpec{Secret: &v1alpha1.SecretDelivery{Template: &v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.TemplateValue{"team": "a"}}}})
