@@ -6,7 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// KeyState is what its holder wants of a key.
+// KeyState is the desired state of a key.
 //
 // +kubebuilder:validation:Enum=Active;Suspended;Revoked
 type KeyState string
@@ -263,7 +263,7 @@ type Rotation struct {
 	Overlap *metav1.Duration `json:"overlap,omitempty"`
 }
 
-// ApiKeySpec is what its author wants of a key.
+// ApiKeySpec is the desired state of a key.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.secret) && has(self.digests))",message="give secret or digests, not both: a token that is imported cannot also be delivered",reason=FieldValueInvalid,fieldPath=".digests"
 // +kubebuilder:validation:XValidation:rule="has(self.digests) == has(oldSelf.digests)",message="digests can be neither added to nor removed from a key that exists: create another ApiKey, or revoke this one",reason=FieldValueForbidden
@@ -493,7 +493,7 @@ type ApiKey struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what its author wants of the key. An ApiKey without one is an Active member key.
+	// spec is the desired state of the key. An ApiKey without one is an Active member key.
 	//
 	// +optional
 	// +kubebuilder:default={}

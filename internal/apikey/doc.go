@@ -11,20 +11,26 @@
 // Decide takes one step at a time. The controller carries it out, observes the result and decides again, so that a
 // crash after any step is completed by the next decision:
 //
-//	              ┌──────┐ recorded  ┌─────────┐ written  ┌──────────┐
-//	no token ────►│ Mint ├──────────►│ Publish ├─────────►│ promote  │
-//	              └──▲───┘           └─────────┘          └────┬─────┘
-//	                 │ rotation due or requested,              │
-//	                 │ Secret lost its token                   ▼
-//	             ┌───┴────┐   Secret changed   ┌───────────┐ ┌────────┐
-//	             │ Settle │◄───────────────────┤ Redeliver │ │ Notify │ consumers
-//	             └───┬────┘                    └───────────┘ └───┬────┘
-//	                 │◄──────────────────────────────────────────┘
+//	              ┌──────┐ recorded  ┌─────────┐ written  ┌─────────┐
+//	no token ────►│ Mint ├──────────►│ Publish ├─────────►│ promote │
+//	              └──▲───┘           └─────────┘          └─┬─────┬─┘
+//	                 │ rotation due or requested,           │     │ has
+//	                 │ Secret lost its token                │     │ consumers
+//	             ┌───┴────┐                                 │     ▼
+//	             │        │◄────────────────────────────────┘ ┌────────┐
+//	             │        │◄──────────────────────────────────┤ Notify │
+//	             │ Settle │                                   └────────┘
+//	             │        │ Secret changed  ┌───────────┐
+//	             │        ├────────────────►│ Redeliver │
+//	             │        │◄────────────────┤           │
+//	             └───┬────┘         written └───────────┘
 //	                 │ revoked or expired
 //	                 ▼
 //	           ┌───────────┐
 //	           │ Unpublish │ the Secret is deleted; the record stays
 //	           └───────────┘
+//
+// To promote is not a step: it is a change of the records, in a plan whose step is the next one.
 //
 // A credential, which is the record of one token, goes through these phases:
 //

@@ -66,7 +66,7 @@ type Conditions map[string]Condition
 // reason returns the reason of a condition, empty when it is not there.
 func (c Conditions) reason(kind string) string { return c[kind].Reason }
 
-// basePlan returns a plan that changes nothing but the records, and wakes when time alone changes something.
+// basePlan returns a plan that changes nothing but the records. It does not wake.
 func (in Input) basePlan(records []Credential) Plan {
 	plan := Plan{
 		Credentials: records,
@@ -83,7 +83,7 @@ func (in Input) basePlan(records []Credential) Plan {
 	return plan
 }
 
-// restingPlan is a basePlan that wakes when time alone changes something.
+// restingPlan is a basePlan that wakes when the key expires or an overlap ends.
 func (in Input) restingPlan(records []Credential) Plan {
 	plan := in.basePlan(records)
 	plan.WakeAt = in.Key.ExpiresAt

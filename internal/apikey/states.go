@@ -31,8 +31,9 @@ func (in Input) expired() string {
 }
 
 // terminate is the plan of a key that is revoked or expired: every credential retired, the Secrets deleted, the
-// records kept. The status is written before the Secret is deleted, so that a decision taken from a stale read fails
-// on the status and costs nothing.
+// records kept. The status is written before the Secret is deleted, so that a decision from a stale read fails if the
+// status changes. If it does not change, nothing is written: the controller confirms the ApiKey by a live read before
+// it deletes.
 func (in Input) terminate(now time.Time, reason, message string) Plan {
 	plan := in.basePlan(nil)
 	for _, c := range in.Credentials {

@@ -4,7 +4,7 @@ package authn
 
 import "github.com/kaana/apikey-operator/internal/denial"
 
-// Denial is a reasoned refusal, a value. The zero Denial is none: the request is accepted.
+// Denial is a refusal with its reason. The zero Denial is none: the request is accepted.
 type Denial struct {
 	Reason denial.Reason
 	Detail string // for the log only; empty when the reason says everything

@@ -52,8 +52,8 @@ const (
 // String returns the method's name: apikey or jwt.
 func (m Method) String() string { return [...]string{"none", "apikey", "jwt", "none"}[m&3] }
 
-// NoScopes is a list of which no rule demands anything: a principal limited to it may only what
-// takes no scope.
+// NoScopes is a list with a scope that no rule requires: a principal limited to it satisfies only rules without a
+// scope.
 const NoScopes Scopes = "none"
 
 // Scopes is a list of OAuth 2.0 scopes, separated by single spaces (RFC 6749, section 3.3). An
@@ -72,7 +72,7 @@ func (s Scopes) Has(scope string) bool {
 	return false
 }
 
-// Account is somebody at the identity provider.
+// Account is a person or service at the identity provider.
 type Account struct{ ID, Username string }
 
 // KeyRef names an ApiKey. The zero KeyRef is none.
@@ -103,7 +103,7 @@ type Principal struct {
 	Credential apikey.Digest
 }
 
-// Known reports whether p is anybody.
+// Known reports whether the credential belongs to a principal at all.
 func (p *Principal) Known() bool { return p.Method != NoMethod }
 
 // ID returns the identifier of the account, or of the key that is one itself.
@@ -132,8 +132,8 @@ type Rule struct {
 	Tenant string
 }
 
-// The access table: one rule for every endpoint. Whose keys somebody may see and change is for package
-// keys: an admin those of the tenant, others their own.
+// The access table: one rule for every endpoint. Package manage decides whose keys a caller may see and change: an
+// admin those of the tenant, other callers those of their account.
 var (
 	// ReadUser is the rule of GET /api/user: anyone may know who they are.
 	ReadUser = Rule{Role: Viewer}

@@ -20,7 +20,7 @@ type Found struct {
 	Principal  Principal
 }
 
-// ErrUndecided means that it cannot be told now who somebody is. It must not be taken for a no.
+// ErrUndecided means that the server cannot decide yet who the caller is. It must not become a denial.
 var ErrUndecided = errors.New("undecided")
 
 // ErrUnsynced is ErrUndecided because the cluster is not known well enough.
@@ -88,8 +88,8 @@ func (v *Verifier) Verify(presented string, from netip.Addr) (Principal, Denial,
 	return p, Denial{}, nil
 }
 
-// reserved reports whether a name is one that Kubernetes, or we, keep for somebody else. The API server refuses
-// such names too; a wrong answer here could be cluster-admin.
+// reserved reports whether a name is reserved by Kubernetes or by the operator. The API server refuses such names too;
+// a wrong answer here could make the caller a cluster-admin.
 func (p *Principal) reserved() bool {
 	return strings.HasPrefix(p.Account.ID, "system:") || strings.HasPrefix(p.Account.Username, "system:") ||
 		strings.HasPrefix(p.Tenant, "system:") ||

@@ -25,8 +25,8 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 )
 
-// The verbs below are all that the controller may do; `make generate` turns them into
-// config/rbac.
+// The verbs below, those in guard.go and those in package admission are all permissions of the controller;
+// `make generate` turns them into config/rbac/controller. Those on Pods (config/rbac/refresh) are optional.
 //
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys/status,verbs=update

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controller is the operator's hands in the cluster: it gathers what is seen of an
-// ApiKey and its Secret, lets apikey.Decide decide, and applies the plan.
+// Package controller reconciles ApiKeys: it reads the ApiKey and its Secret, calls apikey.Decide, and applies the plan.
 //
-// It decides nothing itself, keeps no state that it needs after a crash, and never touches a
-// Secret that is not the ApiKey's own.
+// It makes no decision about the lifecycle itself. It needs no state after a crash, and never changes a Secret that
+// does not belong to the ApiKey.
 package controller

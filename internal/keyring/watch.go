@@ -23,7 +23,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
-// These are all permissions of the server. It has none on Secrets.
+// The permissions below and in package manage are all that the server has. None is on Secrets.
 //
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeys,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch

@@ -51,8 +51,11 @@ func (c Caller) has(project string) bool {
 }
 
 // Authorize decides whether a caller may do this to a key. before is the key as it is, nil for Create; after is the
-// key as it will be, nil for Read and Delete. It is pure, and the only place where this is decided, for REST, the
-// page and the plugin alike. It returns nil when the caller may.
+// key as it will be, nil for Read and Delete. It is pure. It returns nil when the caller may.
+//
+// Every operation of REST and the page on a key is decided here, with two exceptions: setOwner decides for which
+// account a new key acts, and Self returns to a key its own ApiKey. The plugin and kubectl act with the Kubernetes
+// permissions of their user, which RBAC and the policies of config/policy limit.
 //
 // Five rules hold, in this order:
 //

@@ -42,8 +42,8 @@ func resumes(a Action, before, after *v1alpha1.ApiKey) bool {
 		after.Spec.State != v1alpha1.KeyRevoked
 }
 
-// mayResume reports whether somebody may lift the suspension of a key: an admin, or the account that suspended it, if
-// it was no stronger then than it is now.
+// mayResume reports whether a caller may lift the suspension of a key: an admin, or the account that suspended it, if
+// its role was not stronger then than it is now.
 func mayResume(p authn.Principal, o *v1alpha1.ApiKey) bool {
 	if p.Role == authn.Admin {
 		return true

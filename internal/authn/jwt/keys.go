@@ -88,7 +88,7 @@ func (k *keys) find(h header) (found []crypto.PublicKey, generation uint64, err 
 		defer cancel()
 		_ = k.fetch(ctx, since) // remembered
 	} else {
-		k.fetching.Lock()   // who asked a moment ago may be about to know
+		k.fetching.Lock()   // wait for a fetch that is under way: it may bring the key
 		k.fetching.Unlock() //nolint:staticcheck // waiting is all that is wanted
 	}
 	if found, generation = k.known(h); len(found) > 0 {
@@ -141,7 +141,7 @@ func (k *keys) age() time.Duration {
 	return k.now().Sub(k.fetched)
 }
 
-// fetch replaces the set by what the issuer publishes, unless somebody else has since that instant.
+// fetch replaces the set by what the issuer publishes, unless another call has since that instant.
 func (k *keys) fetch(ctx context.Context, since time.Time) error {
 	k.fetching.Lock()
 	defer k.fetching.Unlock()

@@ -3,6 +3,6 @@
 // Package session signs users in at an OpenID Connect issuer, with an authorization code and PKCE (RFC 7636), and
 // keeps the session in an encrypted cookie. Any replica with the same key accepts the cookie.
 //
-// It returns the access token of a browser. It does not decide what the token may do: door.Authenticator verifies it
-// like any other token.
+// Sessions.Token returns the access token of the user who is signed in. The package does not decide what the token may
+// do: door.Authenticator verifies it like any other token.
 package session
