@@ -106,6 +106,8 @@ var breakages = []breakage{
 	{jwtDir + "/verifier.go", `|| c.generation != c.issuer.keys.current()`, ``, jwtDir, "TestARolloverCostsNoRefusal", ""},
 	{jwtDir + "/keys.go", `may := k.asked.IsZero() || now.Sub(k.asked) >= unknownEvery`, `may := true`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 
+	{keyringDir + "/contact.go", `metav1.GetOptions{}`, `metav1.GetOptions{ResourceVersion: "0"}`, e2e, "TestEndToEnd", "goes on for a minute"},
+	{keyringDir + "/watch.go", `o.ResourceVersion = ""`, ``, keyringDir, "TestTheFirstListIsNotOlderThanItsRequest", ""},
 	{keyringDir + "/index.go", `if !listed[name] {`, `if false {`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
 	{keyringDir + "/index.go", `case only != metav1.NamespaceAll && s.name != only:`, `case false:`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},
 	{bootstrapDir + "/secret.go", `if secret.ResourceVersion != "" && secret.Labels[managedBy] != ourselves {`, `if false {`, bootstrapDir, "TestBootstrap", "never replaces a Secret"},

@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -18,12 +19,12 @@ const (
 	heartbeatTimeout  = 5 * time.Second
 )
 
-// contact records when the index was last known to be up to date. All watches must be open, and the API server must
-// answer heartbeats, because a watch stays open when the API server hangs.
+// contact records when the index was last known to be up to date. All watches must be open, and heartbeats must be
+// answered, because a watch stays open when the API server or its etcd hangs.
 type contact struct {
 	mu      sync.Mutex
 	watches map[string]watchState // by name
-	last    time.Time             // when all watches were open and the API server answered
+	last    time.Time             // when all watches were open and a heartbeat was answered
 }
 
 // watchState is the state of the watches of one name.
@@ -117,9 +118,14 @@ func (w *countedWatch) pass() {
 	}
 }
 
-// heartbeat requests the API server's version until ctx is done, and makes the index stale when contact was lost for
-// longer than maxStaleness.
-func (ix *Index) heartbeat(ctx context.Context, client rest.Interface, namespaces []string) {
+// heartbeat reads a Namespace until ctx is done, and makes the index stale when contact was lost for longer than
+// maxStaleness. A read of one object without a resource version reaches etcd, where revocations come from. The API
+// server answers /version and its open watches without etcd.
+func (ix *Index) heartbeat(ctx context.Context, client metadata.ResourceInterface, namespaces []string) {
+	object := namespaces[0]
+	if object == metav1.NamespaceAll {
+		object = metav1.NamespaceSystem // every cluster has it
+	}
 	var watches []string
 	for _, ns := range namespaces {
 		watches = append(watches, watchName(watchedKeys, ns), watchName(watchedNamespaces, ns))
@@ -127,9 +133,9 @@ func (ix *Index) heartbeat(ctx context.Context, client rest.Interface, namespace
 	ix.contact.markHealthy(true, time.Now())
 	for {
 		request, cancel := context.WithTimeout(ctx, heartbeatTimeout)
-		err := client.Get().AbsPath("/version").Do(request).Error()
+		_, err := client.Get(request, object, metav1.GetOptions{})
 		cancel()
-		last := ix.contact.markHealthy(err == nil, time.Now(), watches...)
+		last := ix.contact.markHealthy(err == nil || apierrors.IsNotFound(err), time.Now(), watches...)
 		ix.stale.Store(ix.maxStaleness > 0 && time.Since(last) > ix.maxStaleness)
 		select {
 		case <-ctx.Done():

@@ -51,6 +51,14 @@ func TestContactNeedsOpenWatchesThatHaveCaughtUp(t *testing.T) {
 	}
 }
 
+func TestTheFirstListIsNotOlderThanItsRequest(t *testing.T) {
+	for asked, want := range map[string]string{"0": "", "": "", "12": "12"} {
+		if got := consistent(metav1.ListOptions{ResourceVersion: asked}).ResourceVersion; got != want {
+			t.Errorf("resource version %q: got %q, want %q", asked, got, want)
+		}
+	}
+}
+
 func (c *contact) watchesOpen(what string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -53,7 +53,7 @@ func (ix *Index) Watch(ctx context.Context, cfg *rest.Config, namespaces ...stri
 	resource := metadataClient.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
 	ix.expect(namespaces)
 	var wg sync.WaitGroup
-	wg.Go(func() { ix.heartbeat(ctx, client, namespaces) })
+	wg.Go(func() { ix.heartbeat(ctx, resource, namespaces) })
 	for _, ns := range namespaces {
 		wg.Go(func() { ix.watchKeys(ctx, client, ns) })
 		wg.Go(func() { ix.watchNamespaces(ctx, resource, ns) })
@@ -67,7 +67,9 @@ func (ix *Index) watchKeys(ctx context.Context, client rest.Interface, namespace
 	name := watchName(watchedKeys, namespace)
 	plain := cache.NewListWatchFromClient(client, "apikeys", namespace, fields.Everything())
 	source := &cache.ListWatch{
-		ListWithContextFunc:  plain.ListWithContext,
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return plain.ListWithContext(ctx, consistent(o))
+		},
 		WatchFuncWithContext: ix.contact.watching(name, plain.WatchWithContext),
 	}
 	store := keyStore{index: ix, namespace: namespace}
@@ -88,12 +90,21 @@ func (ix *Index) watchNamespaces(ctx context.Context, client metadata.ResourceIn
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = selected
-			return client.List(ctx, o)
+			return client.List(ctx, consistent(o))
 		},
 		WatchFuncWithContext: ix.contact.watching(name, open),
 	}
 	store, options := namespaceStore{index: ix, namespace: namespace}, cache.ReflectorOptions{Name: name}
 	cache.NewReflectorWithOptions(source, &metav1.PartialObjectMetadata{}, store, options).RunWithContext(ctx)
+}
+
+// consistent returns the options of a list that is at least as new as the request. Reflectors begin with any version
+// that the API server has in its cache, which may be older than a revocation.
+func consistent(o metav1.ListOptions) metav1.ListOptions {
+	if o.ResourceVersion == "0" {
+		o.ResourceVersion = ""
+	}
+	return o
 }
 
 // Load fills the index from complete lists instead of watches: ApiKeys, and tenants by Namespace. It is for tools

@@ -130,6 +130,40 @@ func TestKubeScoreFindsNothingCritical(t *testing.T) {
 	}
 }
 
+// What only the cluster asks is not for the outside: forward-auth would tell anybody whether a token works, and from
+// where, and TokenReview answers for whoever presents no certificate.
+func TestTheOutsideReachesOnlyWhatItNeeds(t *testing.T) {
+	outside := []string{"/", "/api", "/assets", "/login", "/logout", "/oauth2", "/settings"}
+	published := map[string][]string{}
+	for doc := range strings.SplitSeq(render(t, "charts/apikey-operator/ci/everything-values.yaml"), "\n---\n") {
+		var o struct {
+			Kind string
+			Spec struct {
+				Rules []struct {
+					HTTP    struct{ Paths []struct{ Path string } }
+					Matches []struct{ Path struct{ Value string } }
+				}
+			}
+		}
+		if err := yaml.Unmarshal([]byte(doc), &o); err != nil || o.Kind != "Ingress" && o.Kind != "HTTPRoute" {
+			continue // rules of other kinds have other shapes
+		}
+		for _, r := range o.Spec.Rules {
+			for _, p := range r.HTTP.Paths {
+				published[o.Kind] = append(published[o.Kind], p.Path)
+			}
+			for _, m := range r.Matches {
+				published[o.Kind] = append(published[o.Kind], m.Path.Value)
+			}
+		}
+	}
+	for _, kind := range []string{"Ingress", "HTTPRoute"} {
+		if !slices.Equal(published[kind], outside) {
+			t.Errorf("%s publishes %q, want %q", kind, published[kind], outside)
+		}
+	}
+}
+
 func TestWrongValuesAreRefusedWithWhatIsWrong(t *testing.T) {
 	for value, want := range map[string]string{
 		"server.replics=3":                       "at '/server': additional properties 'replics' not allowed",

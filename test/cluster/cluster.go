@@ -242,20 +242,20 @@ func (c *Cluster) log(name string) (*os.File, error) {
 	return f, nil
 }
 
-// PauseAPIServer stops kube-apiserver where it is, as SIGSTOP does, until release is called.
-func (c *Cluster) PauseAPIServer() (release func(), err error) {
-	pid, err := c.apiServer()
+// Pause stops kube-apiserver or etcd where it is, as SIGSTOP does, until release is called.
+func (c *Cluster) Pause(program string) (release func(), err error) {
+	pid, err := c.process(program)
 	if err != nil {
-		return nil, fmt.Errorf("find kube-apiserver: %w", err)
+		return nil, fmt.Errorf("find %s: %w", program, err)
 	}
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		return nil, fmt.Errorf("pause kube-apiserver: %w", err)
+		return nil, fmt.Errorf("pause %s: %w", program, err)
 	}
 	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }, nil
 }
 
-// apiServer returns the process id of this cluster's kube-apiserver, which envtest keeps to itself.
-func (c *Cluster) apiServer() (int, error) {
+// process returns the process id of a program of this cluster, which envtest keeps to itself.
+func (c *Cluster) process(program string) (int, error) {
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return 0, err
@@ -265,11 +265,8 @@ func (c *Cluster) apiServer() (int, error) {
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		if name, args, _ := strings.Cut(
-			string(line),
-			"\x00",
-		); filepath.Base(name) == "kube-apiserver" &&
-			strings.Contains(args, c.options.State) {
+		name, args, _ := strings.Cut(string(line), "\x00")
+		if filepath.Base(name) == program && strings.Contains(args, c.options.State) {
 			return strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		}
 	}

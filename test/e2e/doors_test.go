@@ -411,7 +411,7 @@ var _ = Describe("every door", Ordered, func() {
 	It("goes on for a minute while the API server hangs, says how stale it is, and stops when it is told to", func(ctx SpecContext) {
 		t := newKey(ctx, "steadfast")
 		Eventually(func() int { return status(t) }).Should(Equal(200))
-		release, err := k8s.PauseAPIServer()
+		release, err := k8s.Pause("kube-apiserver")
 		Expect(err).NotTo(HaveOccurred())
 		defer release()
 		refused := 0
@@ -429,7 +429,7 @@ var _ = Describe("every door", Ordered, func() {
 		Expect(k8s.RestartServer(ctx, op, "maxStaleness: 6s\n")).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(k8s.RestartServer(ctx, op, "")).To(Succeed()) })
 		Eventually(func() int { return status(t) }).Should(Equal(200))
-		again, err := k8s.PauseAPIServer()
+		again, err := k8s.Pause("kube-apiserver")
 		Expect(err).NotTo(HaveOccurred())
 		defer again()
 		Eventually(func() int {
@@ -439,6 +439,16 @@ var _ = Describe("every door", Ordered, func() {
 		}, "20s").Should(Equal(503))
 		Expect(get("/readyz").Status).To(Equal(503))
 		again()
+		Eventually(func() int { return status(t) }, "60s").Should(Equal(200))
+
+		By("etcd hangs: the API server answers and its watches stay open, but no revocation arrives")
+		thaw, err := k8s.Pause("etcd")
+		Expect(err).NotTo(HaveOccurred())
+		defer thaw()
+		Expect(k8s.Kubectl(ctx, "get", "--raw", "/version")).To(ContainSubstring("gitVersion"))
+		Eventually(func() int { return status(t) }, "20s").Should(Equal(503))
+		Expect(k8s.Kubectl(ctx, "get", "--raw", "/version")).To(ContainSubstring("gitVersion"))
+		thaw()
 		Eventually(func() int { return status(t) }, "60s").Should(Equal(200))
 	})
 })
