@@ -106,6 +106,8 @@ var breakages = []breakage{
 	{jwtDir + "/verifier.go", `|| c.generation != c.issuer.keys.current()`, ``, jwtDir, "TestARolloverCostsNoRefusal", ""},
 	{jwtDir + "/keys.go", `may := k.asked.IsZero() || now.Sub(k.asked) >= unknownEvery`, `may := true`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 
+	{"internal/controller/gather.go", "\t\tcase c.Phase == apikey.Pending:\n\t\t\treturn apikey.ObservedSecret{}, false\n", ``, "internal/controller", "TestController", "reads no Secret for a rotation"},
+	{"internal/controller/gather.go", `return in.Secret, apikey.Decide(in, r.Now().Truncate(time.Second)).Step == apikey.Mint`, `return in.Secret, r.Now().Before(time.Time{})`, "internal/controller", "TestController", "reads no Secret for a rotation"},
 	{keyringDir + "/contact.go", `metav1.GetOptions{}`, `metav1.GetOptions{ResourceVersion: "0"}`, e2e, "TestEndToEnd", "goes on for a minute"},
 	{keyringDir + "/watch.go", `o.ResourceVersion = ""`, ``, keyringDir, "TestTheFirstListIsNotOlderThanItsRequest", ""},
 	{keyringDir + "/index.go", `if !listed[name] {`, `if false {`, keyringDir, "TestAnIndexOfSomeNamespacesKnowsOnlyTheirKeys", ""},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -392,6 +393,51 @@ var _ = Describe("whatever API call fails or is the last before a crash", Ordere
 		fmt.Fprintln(GinkgoWriter, "crash points:", points)
 		Expect(points).To(BeNumerically(">=", 1000))
 	})
+})
+
+var _ = It("reads no Secret for a rotation that is due after a restart, unless the Secret may hold another token", func(ctx SpecContext) {
+	w := newWorld(ctx, newNamespace(ctx), "restarted", nil)
+	ask := func() {
+		w.clock = w.clock.Add(time.Minute)
+		w.key().edit(func(o *v1alpha1.ApiKey) {
+			o.Annotations = map[string]string{v1alpha1.RotateAnnotation: w.clock.String()}
+		})
+		w.restart()
+		w.log = nil
+	}
+	w.create(v1alpha1.ApiKeySpec{})
+	first := w.key().token()
+	ask()
+	w.settle()
+	Expect(w.log).NotTo(ContainElement("read Secret"))
+	published := slices.Index(w.log, "update Secret") + 1
+	Expect(w.key().token()).NotTo(Equal(first))
+
+	By("a crash between the Secret and its record: the token there is promoted, though the label names the former one")
+	second := w.key().secret(w.name).Labels[v1alpha1.CredentialLabel]
+	ask()
+	w.at = map[int]fault{w.calls + published: faults[1]}
+	w.reconcile()
+	Expect(w.struck).To(Equal(1))
+	secret := w.key().secret(w.name)
+	third := w.key().token()
+	secret.Labels[v1alpha1.CredentialLabel] = second
+	Expect(k8s.Update(ctx, secret)).To(Succeed())
+	w.restart()
+	w.log = nil
+	w.reconcile()
+	Expect(w.log).To(ContainElement("read Secret"))
+	w.settle()
+	Expect(w.problems).To(BeEmpty())
+	Expect(w.accepted(w.key().object(), third)).To(BeTrue())
+
+	By("a label that names no credential")
+	secret = w.key().secret(w.name)
+	secret.Labels[v1alpha1.CredentialLabel] = "other"
+	Expect(k8s.Update(ctx, secret)).To(Succeed())
+	ask()
+	w.settle()
+	Expect(w.log).To(ContainElement("read Secret"))
 })
 
 var _ = It("is safe with three leaders at once", func(ctx SpecContext) {

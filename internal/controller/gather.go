@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -91,24 +92,28 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (observatio
 		v.Disputed = disputed
 		return v, err
 	}
-	if err := r.observe(ctx, o, &v); err != nil {
-		return v, err
-	}
 	missing, err := r.missingPolicy(ctx)
 	if err != nil {
 		return v, err
 	}
 	v.MissingPolicy = missing
+	if err := r.observe(ctx, o, &v); err != nil {
+		return v, err
+	}
 	return v, r.observeOrphaned(ctx, o, &v)
 }
 
 // observe observes the Secret: from memory when its metadata shows that it is as it was when it was last read or
-// written, else by reading it.
+// written, by its label when its token is about to be replaced, else by reading it.
 func (r *Reconciler) observe(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
 	cached := secretMetadata()
 	switch err := r.Client.Get(ctx, v.secretKey(o), cached, client.UnsafeDisableDeepCopy); {
 	case err == nil:
-		if seen, ok := r.memory.recall(o, cached.ResourceVersion); ok && ownedBy(cached, o) {
+		seen, ok := r.memory.recall(o, cached.ResourceVersion)
+		if !ok {
+			seen, ok = r.replaceable(cached, v.Input)
+		}
+		if ok && ownedBy(cached, o) {
 			v.secret, v.metadata = &corev1.Secret{
 				ObjectMeta: cached.ObjectMeta,
 				Type:       corev1.SecretTypeOpaque,
@@ -120,6 +125,25 @@ func (r *Reconciler) observe(ctx context.Context, o *v1alpha1.ApiKey, v *observa
 		return fmt.Errorf("get metadata of Secret %s: %w", v.SecretName, err)
 	}
 	return r.observeLive(ctx, o, v)
+}
+
+// replaceable returns what a Secret holds by its label, which is written together with the token, if the decision is
+// then to replace that token: nothing else that the Secret holds matters. While a token is Pending it does matter,
+// because a label that somebody has changed would cost that token.
+func (r *Reconciler) replaceable(secret client.Object, in apikey.Input) (apikey.ObservedSecret, bool) {
+	in.Secret = apikey.ObservedSecret{Ownership: apikey.Ours}
+	for _, c := range in.Credentials {
+		switch {
+		case c.Phase == apikey.Pending:
+			return apikey.ObservedSecret{}, false
+		case c.Phase == apikey.Current && c.Digest.ID() == secret.GetLabels()[v1alpha1.CredentialLabel]:
+			in.Secret.Digest = c.Digest
+		}
+	}
+	if in.Secret.Digest == (apikey.Digest{}) {
+		return apikey.ObservedSecret{}, false
+	}
+	return in.Secret, apikey.Decide(in, r.Now().Truncate(time.Second)).Step == apikey.Mint
 }
 
 // observeLive observes the Secret by reading it from the API server.

@@ -130,8 +130,8 @@ func TestKubeScoreFindsNothingCritical(t *testing.T) {
 	}
 }
 
-// What only the cluster asks is not for the outside: forward-auth would tell anybody whether a token works, and from
-// where, and TokenReview answers for whoever presents no certificate.
+// Forward-auth and TokenReview are for callers inside the cluster. Outside they would tell anybody whether a token
+// works.
 func TestTheOutsideReachesOnlyWhatItNeeds(t *testing.T) {
 	outside := []string{"/", "/api", "/assets", "/login", "/logout", "/oauth2", "/settings"}
 	published := map[string][]string{}
