@@ -103,6 +103,10 @@ test: $(TEST_PROGRAMS) ## Run the tests with the race detector, on a real API se
 	@hack/deps $(TEST_DEPS)
 	@go test -race -timeout 20m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
+.PHONY: vulnerabilities
+vulnerabilities: ## Look for known vulnerabilities in what the programs call, with govulncheck. Needs the internet.
+	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
 .PHONY: test-soak
 test-soak: controlplane build ## Rotate KEYS keys (1000) every ten seconds FOR seconds (60) without a denial, then DRAIN overdue keys (10000).
 	@KEYS=$(KEYS) FOR=$(FOR) DRAIN=$(DRAIN) go test -tags soak -count=1 -timeout 30m -v ./test/soak

@@ -4,7 +4,10 @@
 package layout_test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -86,6 +89,26 @@ func TestNoDoorReachesTheController(t *testing.T) {
 		for _, dep := range list(t, "-deps", module+p) {
 			if dep == module+"internal/controller" {
 				t.Errorf("%s depends on %s", p, dep)
+			}
+		}
+	}
+}
+
+// A tag of an action can be moved to other code, and the jobs hold permissions to publish.
+func TestActionsArePinnedByCommit(t *testing.T) {
+	files, err := filepath.Glob("../../.github/workflows/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("workflows: %v, %v", files, err)
+	}
+	pinned := regexp.MustCompile(`@[0-9a-f]{40} # v\d`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "uses:") && !pinned.MatchString(line) {
+				t.Errorf("%s: %s: write the commit and, as a comment, its version", filepath.Base(file), strings.TrimSpace(line))
 			}
 		}
 	}
