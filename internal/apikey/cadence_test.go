@@ -36,6 +36,7 @@ func TestAScheduleFiresInItsZoneAcrossChangesOfTheClocks(t *testing.T) {
 	for name, c := range map[string]struct{ spec, zone, last, want string }{
 		"in UTC":                            {"0 3 * * *", "", "2026-11-23T12:00:00Z", "2026-11-24T03:00:00Z"},
 		"in a zone":                         {"0 3 * * *", "Europe/Berlin", "2026-11-23T12:00:00Z", "2026-11-24T02:00:00Z"},
+		"in a zone west of UTC":             {"0 3 * * *", "America/New_York", "2026-11-23T06:00:00Z", "2026-11-23T08:00:00Z"},
 		"a skipped time is not missed":      {"30 2 * * 0", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:30:00Z"},
 		"a repeated time comes":             {"30 2 * * 0", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T01:30:00Z"},
 		"and comes once":                    {"30 2 * * 0", "Europe/Berlin", "2026-10-25T01:45:00Z", "2026-11-01T01:30:00Z"},

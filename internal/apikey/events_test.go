@@ -72,6 +72,8 @@ func TestEventsReadAsTheyShould(t *testing.T) {
 	settle("its Secret is deleted")
 	in.TemplateFault = "labels[x]: must be no more than 63 bytes"
 	settle("its template has a mistake")
+	in.TemplateFault = "labels[y]: must be no more than 63 bytes"
+	settle("its template has another mistake, which is no news")
 	in.TemplateFault, in.Key.State = "", Suspended
 	settle("it is suspended")
 	in.Key.State = Active

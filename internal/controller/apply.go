@@ -4,10 +4,8 @@ package controller
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -168,7 +166,7 @@ func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *observa
 		}
 	}
 	if err := write(ctx, secret); err != nil {
-		return r.unwritten(ctx, o, v, scrub(err, plain))
+		return r.unwritten(ctx, o, v, withhold(err))
 	}
 	v.secret, v.metadata, v.Secret = secret, false, observedSecret(o, secret, v.Credentials)
 	v.Secret.Exact = true // or as exact as a mutating webhook lets it be
@@ -182,29 +180,11 @@ func (r *Reconciler) unwritten(ctx context.Context, o *v1alpha1.ApiKey, v *obser
 	case v.metadata && needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return r.observeLive(ctx, o, v) // it may be sealed, or of another type: the next write knows
 	case needsPerson(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		v.SecretFault = err.Error()
+		v.SecretFault = fmt.Sprintf("%v; to see why, run kubectl create secret generic %s -n %s --dry-run=server",
+			err, v.SecretName, o.Namespace)
 		return nil
 	}
 	return fmt.Errorf("write Secret %s: %w", v.SecretName, err)
-}
-
-// scrub withholds an error whose text echoes the token, as a validating webhook's might.
-func scrub(err error, plain string) error {
-	text := err.Error()
-	if !strings.Contains(text, plain) && !strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(plain))) {
-		return err
-	}
-	withheld := &apierrors.StatusError{
-		ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure,
-			Reason: apierrors.ReasonForError(err),
-			Message: fmt.Sprintf(
-				"the API server answered %s (its message is withheld: it echoes the token)",
-				apierrors.ReasonForError(err),
-			),
-		},
-	}
-	return withheld
 }
 
 // unpublish deletes the Secret in the version that was seen, if the ApiKey is still as it was when

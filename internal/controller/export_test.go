@@ -18,3 +18,6 @@ func Matches(o client.Object, field, value string) bool {
 	}
 	return false
 }
+
+// Withhold is withhold.
+var Withhold = withhold
