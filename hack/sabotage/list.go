@@ -106,7 +106,7 @@ var breakages = []breakage{
 	{jwtDir + "/verifier.go", `|| c.generation != c.issuer.keys.current()`, ``, jwtDir, "TestARolloverCostsNoRefusal", ""},
 	{jwtDir + "/keys.go", `may := k.asked.IsZero() || now.Sub(k.asked) >= unknownEvery`, `may := true`, jwtDir, "TestAnyFaultOfATokenIsRefused", ""},
 
-	{"internal/controller/refusal.go", `if slices.Contains(reasons, status.Reason) {`, `if len(reasons) > 0 || slices.Contains(reasons, status.Reason) {`, "internal/controller", "TestARefusalRepeatsNothingThatAWebhookChooses", ""},
+	{kubeDir + "/refusal.go", `if slices.Contains(reasons, status.Reason) {`, `if len(reasons) > 0 || slices.Contains(reasons, status.Reason) {`, kubeDir, "TestARefusalRepeatsNothingThatAWebhookChooses", ""},
 	{"internal/controller/gather.go", "\t\tcase c.Phase == apikey.Pending:\n\t\t\treturn apikey.ObservedSecret{}, false\n", ``, "internal/controller", "TestController", "reads no Secret for a rotation"},
 	{"internal/controller/gather.go", `return in.Secret, apikey.Decide(in, r.Now().Truncate(time.Second)).Step == apikey.Mint`, `return in.Secret, r.Now().Before(time.Time{})`, "internal/controller", "TestController", "reads no Secret for a rotation"},
 	{keyringDir + "/contact.go", `metav1.GetOptions{}`, `metav1.GetOptions{ResourceVersion: "0"}`, e2e, "TestEndToEnd", "goes on for a minute"},

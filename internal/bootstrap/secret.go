@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 // managedBy marks the Secrets that this package owns (a recommended label of Kubernetes).
@@ -42,7 +44,7 @@ func keep(ctx context.Context, to client.Writer, secret *corev1.Secret) (err err
 		err = to.Update(ctx, secret)
 	}
 	if err != nil {
-		return fmt.Errorf("write Secret %s: %w", secret.Name, err)
+		return fmt.Errorf("write Secret %s: %w", secret.Name, kube.Withhold(err))
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func (r *Reconciler) publish(ctx context.Context, o *v1alpha1.ApiKey, v *observa
 		}
 	}
 	if err := write(ctx, secret); err != nil {
-		return r.unwritten(ctx, o, v, withhold(err))
+		return r.unwritten(ctx, o, v, kube.Withhold(err))
 	}
 	v.secret, v.metadata, v.Secret = secret, false, observedSecret(o, secret, v.Credentials)
 	v.Secret.Exact = true // or as exact as a mutating webhook lets it be

@@ -18,6 +18,3 @@ func Matches(o client.Object, field, value string) bool {
 	}
 	return false
 }
-
-// Withhold is withhold.
-var Withhold = withhold

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controller
+package kube
 
 import (
 	"errors"
@@ -14,10 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// withhold returns an error of a write that carries a token without anything that the answer says in words: its code,
-// and the fields of a Secret that it names. A webhook chooses its message, reason and causes, and could repeat the
-// token there in any encoding.
-func withhold(err error) error {
+// Withhold returns the error of writing a Secret without anything that the answer says in words: its code, and the
+// fields of a Secret that it names. A webhook chooses its message, reason and causes, and could repeat a token or a
+// private key there in any encoding. What apierrors tells errors apart by remains.
+func Withhold(err error) error {
 	var answer apierrors.APIStatus
 	if !errors.As(err, &answer) {
 		return err // no answer: what failed is the request

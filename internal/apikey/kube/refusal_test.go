@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controller_test
+package kube_test
 
 import (
 	"encoding/base64"
@@ -14,7 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kaana/apikey-operator/internal/controller"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 func TestARefusalRepeatsNothingThatAWebhookChooses(t *testing.T) {
@@ -28,7 +28,7 @@ func TestARefusalRepeatsNothingThatAWebhookChooses(t *testing.T) {
 				{Type: corev1.NamespaceTerminatingCause},
 			}},
 		}})
-		got := controller.Withhold(fmt.Errorf("write: %w", err))
+		got := kube.Withhold(fmt.Errorf("write: %w", err))
 		all, _ := json.Marshal(got)
 		if text := string(all); !strings.Contains(text, "403") || strings.Contains(text, echo[4:12]) || strings.Contains(text, token[8:]) {
 			t.Errorf("shift %d: %s", shift, text)
@@ -40,7 +40,7 @@ func TestARefusalRepeatsNothingThatAWebhookChooses(t *testing.T) {
 			t.Errorf("what the controller decides by is lost: %#v", got)
 		}
 	}
-	if err := errors.New("dial tcp: connection refused"); !errors.Is(controller.Withhold(err), err) {
+	if err := errors.New("dial tcp: connection refused"); !errors.Is(kube.Withhold(err), err) {
 		t.Error("an error without an answer is withheld")
 	}
 }
