@@ -128,7 +128,7 @@ test-sabotage: ## Break the code in small ways and check that a test fails for e
 	@go run ./hack/sabotage $(FILE)
 
 .PHONY: bench
-bench: controlplane ## Compare the server with minimal programs on this machine and print ratios, with MANY keys (1000000); about 5 minutes.
+bench: controlplane ## Compare the server with minimal programs on this machine and print ratios, with MANY keys (1000000); about 6 minutes.
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/bench ./hack/bench
 	@$(BIN)/bench -many "$(or $(MANY),1000000)"
 

@@ -108,12 +108,12 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (observatio
 func (r *Reconciler) observe(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
 	cached := secretMetadata()
 	switch err := r.Client.Get(ctx, v.secretKey(o), cached, client.UnsafeDisableDeepCopy); {
-	case err == nil:
-		seen, ok := r.memory.recall(o, cached.ResourceVersion)
-		if !ok {
-			seen, ok = r.replaceable(cached, v.Input)
+	case err == nil && ownedBy(cached, o):
+		seen, known := r.memory.recall(o, cached.ResourceVersion)
+		if !known {
+			seen, known = r.replaceable(cached, v.Input)
 		}
-		if ok && ownedBy(cached, o) {
+		if known {
 			v.secret, v.metadata = &corev1.Secret{
 				ObjectMeta: cached.ObjectMeta,
 				Type:       corev1.SecretTypeOpaque,
@@ -121,7 +121,7 @@ func (r *Reconciler) observe(ctx context.Context, o *v1alpha1.ApiKey, v *observa
 			v.Secret = seen
 			return nil
 		}
-	case !apierrors.IsNotFound(err):
+	case client.IgnoreNotFound(err) != nil:
 		return fmt.Errorf("get metadata of Secret %s: %w", v.SecretName, err)
 	}
 	return r.observeLive(ctx, o, v)
