@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -209,6 +210,22 @@ func TestACompromisedServerWritesNothingButWhatRESTWrites(t *testing.T) {
 		{"a finalizer", `{}`, `{}`, ", finalizers: [example.com/x]", "neither finalizers nor owner references"},
 	} {
 		expect(t, "change "+c.name, change(t, server, c.from, c.to, c.metadata), c.refused)
+	}
+	// The garbage collector deletes what an owner that is gone owned: another owner is as bad as one more.
+	uid, err := control.Kubectl(t.Context(), "get", "namespace", namespace, "-o", "jsonpath={.metadata.uid}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned, err := as(admin).Create(t.Context(), object("{}", ", ownerReferences: [{apiVersion: v1, kind: Namespace, name: "+namespace+", uid: "+uid+"}]"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for owner, refused := range map[string]string{uid: "", "another": "neither finalizers nor owner references"} {
+		is := owned.DeepCopy()
+		is.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: namespace, UID: types.UID(owner)}})
+		is.SetAnnotations(map[string]string{"auth.kaana.com/suspended-by": "a"})
+		_, err := as(server).Update(t.Context(), is, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		expect(t, "change an owner to "+owner, err, refused)
 	}
 }
 
