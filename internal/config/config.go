@@ -35,7 +35,7 @@ type Log struct {
 	// LogLevel is debug, info, warn or error. With debug there is one line for each step of a reconcile and each verdict,
 	// with its reason and without the token. Default info.
 	LogLevel slog.Level `json:"logLevel"`
-	// Profiling serves Go's profiles under /debug/pprof/ on the metrics address, to callers that may read metrics.
+	// Profiling serves Go's profiles under /debug/pprof/ on the metrics address, to everyone who can reach it.
 	// Default false.
 	Profiling bool `json:"profiling"`
 }
