@@ -21,6 +21,9 @@ var (
 	four  = DigestOf("four")
 )
 
+// imported is a credential of spec.digests that is not recorded.
+func imported(d Digest) Credential { return Credential{Digest: d, Phase: Current, Unrecorded: true} }
+
 func active() Key { return Key{State: Active} }
 
 // ready are the conditions of a key with this reason of Ready.
@@ -318,9 +321,18 @@ func TestDecide(t *testing.T) {
 		{"a key with imported digests delivers nothing",
 			Input{Key: active(), Imported: true},
 			outcome{ready: v1alpha1.ReasonAccepted, events: []string{v1alpha1.ReasonAccepted}}},
-		{"a disputed digest is reported and looked at again",
-			Input{Key: active(), Imported: true, Disputed: []Digest{one}},
-			outcome{ready: v1alpha1.ReasonDigestConflict, events: []string{v1alpha1.ReasonDigestConflict}, wake: RetryInterval}},
+		{"an imported digest is recorded, which claims it",
+			Input{Key: active(), Imported: true, Digests: []Credential{imported(one)}},
+			outcome{ready: v1alpha1.ReasonAccepted, phases: map[Digest]Phase{one: Current}, events: []string{v1alpha1.ReasonAccepted}}},
+		{"a digest of another key is reported, and not claimed",
+			Input{Key: active(), Imported: true, Digests: []Credential{imported(one), imported(two)}, Disputed: []Digest{one}},
+			outcome{ready: v1alpha1.ReasonDigestConflict, phases: map[Digest]Phase{two: Current}, events: []string{v1alpha1.ReasonDigestConflict}}},
+		{"a claim that was recorded stays on record though another key has a better one",
+			Input{Key: active(), Imported: true, Digests: []Credential{cred(Current, one, 0)}, Credentials: []Credential{cred(Current, one, 0)}, Disputed: []Digest{one}},
+			outcome{ready: v1alpha1.ReasonDigestConflict, phases: map[Digest]Phase{one: Current}, events: []string{v1alpha1.ReasonDigestConflict}}},
+		{"a key that is revoked before its digests are recorded claims them, so that no other key revives them",
+			Input{Key: Key{State: Revoked}, Imported: true, Digests: []Credential{imported(one)}},
+			outcome{ready: v1alpha1.ReasonRevoked, phases: map[Digest]Phase{one: Retired}, events: []string{v1alpha1.ReasonRevoked}}},
 		{"an imported key is suspended",
 			Input{Key: Key{State: Suspended}, Imported: true},
 			outcome{ready: v1alpha1.ReasonSuspended, events: []string{v1alpha1.ReasonSuspended}}},
@@ -459,7 +471,8 @@ func TestAcceptedAgreesWithTheVerdict(t *testing.T) {
 		{"no token of a key that is being deleted works", Input{Key: Key{State: Active, Deleted: true}, Credentials: current}, v1alpha1.ReasonDeleting},
 		{"an imported token works", Input{Key: active(), Imported: true, Digests: current}, v1alpha1.ReasonAccepted},
 		{"an imported token that has ended does not", Input{Key: active(), Imported: true, Digests: ended}, v1alpha1.ReasonNoToken},
-		{"an imported token that belongs to another key does not", Input{Key: active(), Imported: true, Digests: current, Disputed: []Digest{one}}, v1alpha1.ReasonNoToken},
+		{"an imported token that belongs to another key does not", Input{Key: active(), Imported: true, Digests: current, Credentials: current, Disputed: []Digest{one}}, v1alpha1.ReasonNoToken},
+		{"a suspended key whose digests belong to another is suspended", Input{Key: Key{State: Suspended}, Imported: true, Digests: []Credential{imported(one)}, Disputed: []Digest{one}}, v1alpha1.ReasonSuspended},
 		{"networks do not change whether a token works at all", Input{Key: Key{State: Active, Networks: []netip.Prefix{}}, Imported: true, Digests: current}, v1alpha1.ReasonAccepted},
 	} {
 		plan := Decide(c.in, now)
@@ -502,9 +515,10 @@ func TestARetiringCredentialNeverOutlivesItsKey(t *testing.T) {
 	}
 }
 
-func TestAMintedClaimPrecedesAnImportedOneThenAgeThenUID(t *testing.T) {
+func TestTheFirstRecordedClaimPrecedesThenAgeThenUID(t *testing.T) {
 	old, young := now.Add(-time.Hour), now
-	ordered := []Claim{{true, old, "b"}, {true, young, "a"}, {true, young, "b"}, {false, old, "a"}, {false, young, "a"}}
+	ordered := []Claim{{false, old, young, "b"}, {false, young, old, "a"}, {false, young, young, "a"}, {false, young, young, "b"},
+		{true, young, old, "a"}, {true, old, young, "a"}}
 	for i, a := range ordered {
 		for j, b := range ordered {
 			if got := a.Precedes(b); got != (i < j) {

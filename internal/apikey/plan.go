@@ -120,19 +120,12 @@ func (in Input) WithMinted(plan Plan, c Credential, now time.Time) Plan {
 
 // accepted says whether at least one token of the key works. It asks Usable, like every endpoint.
 func (in Input) accepted(plan Plan, now time.Time) Condition {
-	refusal := denial.Retired
-	for _, c := range plan.Credentials {
-		if slices.Contains(in.Disputed, c.Digest) {
-			continue
-		}
-		if refusal = UsableFromAnywhere(in.Key, c, now); refusal == denial.None {
-			return Condition{True: true, Reason: v1alpha1.ReasonAccepted, Message: "At least one token of the key works."}
-		}
+	if slices.ContainsFunc(plan.Credentials, func(c Credential) bool {
+		return !slices.Contains(in.Disputed, c.Digest) && UsableFromAnywhere(in.Key, c, now) == denial.None
+	}) {
+		return Condition{True: true, Reason: v1alpha1.ReasonAccepted, Message: "At least one token of the key works."}
 	}
-	if len(plan.Credentials) == 0 { // the key itself may be refused
-		refusal = UsableFromAnywhere(in.Key, Credential{}, now)
-	}
-	switch refusal {
+	switch UsableFromAnywhere(in.Key, Credential{Phase: Current}, now) { // the key itself may be refused
 	case denial.Deleted:
 		return Condition{Reason: v1alpha1.ReasonDeleting, Message: "The ApiKey is being deleted; its tokens are refused."}
 	case denial.Suspended:

@@ -36,7 +36,7 @@ func (in Input) expired() string {
 // it deletes.
 func (in Input) terminate(now time.Time, reason, message string) Plan {
 	plan := in.basePlan(nil)
-	for _, c := range in.Credentials {
+	for _, c := range in.lastRecords(now) {
 		if c.Phase != Retired {
 			c.Phase, c.ValidUntil = Retired, Earliest(c.ValidUntil, now)
 		}

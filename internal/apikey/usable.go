@@ -67,8 +67,9 @@ type Credential struct {
 	Digest     Digest
 	Hint       string
 	Phase      Phase
-	IssuedAt   time.Time
+	IssuedAt   time.Time // when it was recorded, which is the key's claim to the digest
 	ValidUntil time.Time // the first instant at which it is refused; zero: no such instant
+	Unrecorded bool      // an imported digest that the status does not record yet; see Claim
 }
 
 // Usable is the only definition of "valid". It returns why credential c of key k, presented from that address, is

@@ -248,6 +248,31 @@ var _ = It("accepts imported digests without a Secret, and gives a disputed one 
 	Expect(p.Key.String()).To(Equal(victim.namespace + "/sample"))
 })
 
+var _ = It("gives a digest to the key that claimed it first, whatever its age, and to the next one when that goes", func(ctx SpecContext) {
+	imported := func(tokens ...string) (spec v1alpha1.ApiKeySpec) {
+		for _, token := range tokens {
+			spec.Digests = append(spec.Digests, v1alpha1.Digest{SHA256: apikey.DigestOf(token).String()})
+		}
+		return spec
+	}
+	own, shown := "own-"+time.Now().String(), "shown-"+time.Now().String()
+	thief := newKey(ctx, imported(own))
+	Eventually(thief.reason).Should(Equal("Accepted"))
+	victim := newKey(ctx, imported(shown))
+	Eventually(victim.reason).Should(Equal("Accepted"))
+
+	thief.edit(func(o *v1alpha1.ApiKey) { o.Spec.Digests = imported(own, shown).Digests })
+	Eventually(thief.reason).Should(Equal("DigestConflict"))
+	Eventually(func() string { return holder(shown) }).Should(Equal(victim.namespace + "/sample"))
+	Consistently(func() string { return holder(shown) }, "2s", "50ms").Should(Equal(victim.namespace + "/sample"))
+	Expect(victim.reason()).To(Equal("Accepted"))
+
+	By("the other key is woken when the first one goes")
+	Expect(k8s.Delete(ctx, victim.object())).To(Succeed())
+	Eventually(thief.reason, "20s").Should(Equal("Accepted"))
+	Eventually(func() string { return holder(shown) }).Should(Equal(thief.namespace + "/sample"))
+})
+
 var _ = It("lets a Namespace go, keys and Secrets included", func(ctx SpecContext) {
 	k := newKey(ctx, v1alpha1.ApiKeySpec{})
 	token := k.delivered()

@@ -5,7 +5,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -227,28 +226,11 @@ func (r *Reconciler) rival(ctx context.Context, o *v1alpha1.ApiKey) (string, err
 	}
 	for i := range list.Items {
 		other := &list.Items[i]
-		if other.UID != o.UID && !kube.Key(other).Over(r.Now()) && kube.Claim(other).Precedes(kube.Claim(o)) {
+		if other.UID != o.UID && !kube.Key(other).Over(r.Now()) && kube.Older(other, o) {
 			return other.Name, nil
 		}
 	}
 	return "", nil
-}
-
-// disputed returns the digests of o that another ApiKey has the better claim to.
-func (r *Reconciler) disputed(ctx context.Context, o *v1alpha1.ApiKey) (out []apikey.Digest, err error) {
-	for _, c := range kube.Credentials(o) {
-		var list v1alpha1.ApiKeyList
-		at := client.MatchingFields{byDigest: c.Digest.String()}
-		if err := r.Client.List(ctx, &list, at, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("list ApiKeys of digest %s: %w", c.Digest.ID(), err)
-		}
-		if slices.ContainsFunc(list.Items, func(other v1alpha1.ApiKey) bool {
-			return other.UID != o.UID && kube.Claim(&other).Precedes(kube.Claim(o))
-		}) {
-			out = append(out, c.Digest)
-		}
-	}
-	return out, nil
 }
 
 // observeOrphaned finds Secrets of o under names that it no longer delivers to.

@@ -206,6 +206,15 @@ func verdict(token string) string {
 	return denial.Reason.String()
 }
 
+// holder returns the key that a token belongs to, "" when it is not accepted.
+func holder(token string) string {
+	p, denial, err := verifier.Verify(token, netip.Addr{})
+	if err != nil || denial.Denied() {
+		return ""
+	}
+	return p.Key.String()
+}
+
 // events returns the reasons of the events about the key.
 func (k key) events() []string {
 	var list eventsv1.EventList

@@ -97,7 +97,7 @@ func (ix *Index) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	}
 	k := ix.slab.KeyOf(c)
 	in := &ix.namespaces[k.Namespace]
-	if !in.known {
+	if !in.known || c.Contested() {
 		return authn.Found{}, false, authn.ErrUnsynced
 	}
 	key := apikey.Key{State: k.State, ExpiresAt: k.ExpiresAt(), Deleted: k.Deleted || in.gone,
@@ -147,7 +147,7 @@ func read(o *v1alpha1.ApiKey) record {
 		id = uuid.NewSHA1(uuid.Nil, []byte(o.UID))
 	}
 	rec := record{namespaceName: o.Namespace, Record: slab.Record{
-		Name: o.Name, UID: id, Created: o.CreationTimestamp.Time, Minted: !kube.Imported(o),
+		Name: o.Name, UID: id, Created: o.CreationTimestamp.Time,
 		Key: kube.Key(o), Credentials: kube.Credentials(o),
 		Role: authn.ParseRole(string(role)), Scopes: authn.Scopes(strings.Join(scopes, " ")),
 	}}

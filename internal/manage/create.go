@@ -72,7 +72,11 @@ func (s *Service) write(ctx context.Context, o *v1alpha1.ApiKey, shown bool) (Is
 		}
 		o.Spec.Digests = []v1alpha1.Digest{digest(issued.Token)}
 	}
-	return issued, s.Client.Create(ctx, o)
+	err := s.Client.Create(ctx, o)
+	if err == nil {
+		s.claim(ctx, o)
+	}
+	return issued, err
 }
 
 // draft fills in the ApiKey that is requested, without its token.

@@ -80,7 +80,11 @@ func (s *Service) replay(ctx context.Context, c Caller, o *v1alpha1.ApiKey, seen
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
-		return Issued{Key: was, Token: token, Shown: true}, translate("update", err)
+		if err != nil {
+			return Issued{}, translate("update", err)
+		}
+		s.claim(ctx, was)
+		return Issued{Key: was, Token: token, Shown: true}, nil
 	}
 }
 

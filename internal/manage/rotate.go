@@ -33,6 +33,7 @@ func (s *Service) Rotate(ctx context.Context, author authn.Principal, project, n
 	if err != nil {
 		return Issued{Key: o}, err
 	}
+	s.claim(ctx, o)
 	return issued, nil
 }
 

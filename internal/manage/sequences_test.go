@@ -33,12 +33,12 @@ func (oneTenant) Projects(tenant string) []authn.Project {
 }
 
 // newStore returns a client that keeps ApiKeys in memory, and when they were created.
-func newStore(scheme *runtime.Scheme) client.Client {
-	return fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
-		Create: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
-			o.SetCreationTimestamp(metav1.Now())
-			return c.Create(ctx, o, options...)
-		}}).Build()
+func newStore(scheme *runtime.Scheme, faults interceptor.Funcs) client.Client {
+	faults.Create = func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
+		o.SetCreationTimestamp(metav1.Now())
+		return c.Create(ctx, o, options...)
+	}
+	return fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.ApiKey{}).WithInterceptorFuncs(faults).Build()
 }
 
 // TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver is invariant I11: whatever callers and an administrator of
@@ -58,7 +58,7 @@ func TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver(t *testing.T
 	received := 0
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
-		s := &Service{Client: newStore(scheme), Tenants: oneTenant{}, Format: format, Entropy: rand.Reader,
+		s := &Service{Client: newStore(scheme, interceptor.Funcs{}), Tenants: oneTenant{}, Format: format, Entropy: rand.Reader,
 			Now: time.Now}
 		caller := func() authn.Principal {
 			return authn.Principal{Account: authn.Account{ID: rapid.SampledFrom([]string{"max", "max", "eve"}).Draw(t, "account"), Username: "x"},
@@ -138,7 +138,7 @@ func TestAReplayNeedsTheRightsOfTheKeyAsItIsNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	created := &v1alpha1.ApiKey{}
-	s := &Service{Client: newStore(scheme), Tenants: oneTenant{}, Format: format, Entropy: rand.Reader,
+	s := &Service{Client: newStore(scheme, interceptor.Funcs{}), Tenants: oneTenant{}, Format: format, Entropy: rand.Reader,
 		Now: func() time.Time { return metav1.Now().Time }}
 	member := authn.Principal{Account: authn.Account{ID: "max", Username: "max"}, Role: authn.Member, Tenant: "acme"}
 	in := CreateRequest{Project: "acme-dev", Name: "a", Idempotency: Idempotency{Name: "k1"}}

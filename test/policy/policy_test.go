@@ -26,10 +26,11 @@ import (
 )
 
 const (
-	namespace = "acme-dev"
-	admin     = "admin-of-all"
-	developer = "developer"
-	server    = "system:serviceaccount:apikey-system:apikey-operator-server"
+	namespace  = "acme-dev"
+	admin      = "admin-of-all"
+	developer  = "developer"
+	server     = "system:serviceaccount:apikey-system:apikey-operator-server"
+	controller = "system:serviceaccount:apikey-system:apikey-operator-controller"
 )
 
 var (
@@ -286,4 +287,51 @@ func TestJoiningATenantTakesItsGrant(t *testing.T) {
 	expect(t, "out of it", update("right", ""), "")
 	expect(t, "a Namespace that was of none", update("plain", "auth.kaana.com/tenant: acme"), refused)
 	expect(t, "by another label", update("plain", "team: acme"), "")
+}
+
+func TestTheServerRecordsClaimsToDigestsOfTheKeyOnly(t *testing.T) {
+	own, second, other := strings.Repeat("a", 64), strings.Repeat("c", 64), strings.Repeat("b", 64)
+	record := func(digest, at string) string {
+		return fmt.Sprintf(`{"id":%q,"sha256":%q,"phase":"Current","issuedAt":%q}`, digest[:10], digest, at)
+	}
+	const then, now = "2026-01-01T00:00:00Z", "2026-11-25T00:00:00Z"
+	for _, c := range []struct{ name, spec, before, after, refused string }{
+		{"the claim of a new key", "{digests: [{sha256: " + own + "}]}", "", record(own, now), ""},
+		{"one more claim", "{digests: [{sha256: " + own + "}, {sha256: " + second + "}]}", record(own, then), record(own, then) + "," + record(second, now), ""},
+		{"a claim in the place of one whose digest is gone", "{digests: [{sha256: " + own + "}]}", record(other, then), record(own, now), ""},
+		{"a claim to a digest that the key does not have", "{digests: [{sha256: " + own + "}]}", "", record(other, now), "claims to the digests of spec.digests only"},
+		{"an earlier claim in the place of the recorded one", "{digests: [{sha256: " + own + "}]}", record(own, now), record(own, then), "claims to the digests of spec.digests only"},
+		{"a record of a key that is delivered", "{}", "", record(own, now), "claims to the digests of spec.digests only"},
+		{"no claim where there was one", "{digests: [{sha256: " + own + "}]}", record(own, now), "", "claims to the digests of spec.digests only"},
+	} {
+		o, err := as(admin).Create(t.Context(), object(c.spec), metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		patch := func(user, records string) error {
+			_, err := as(user).Patch(t.Context(), o.GetName(), types.MergePatchType, []byte(`{"status":{"credentials":[`+records+`]}}`), metav1.PatchOptions{}, "status")
+			return err
+		}
+		if c.before != "" {
+			_, err := as(controller).UpdateStatus(t.Context(), withRecords(t, o, c.before), metav1.UpdateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(t, c.name, patch(server, c.after), c.refused)
+	}
+}
+
+// withRecords returns o with these credentials in its status.
+func withRecords(t *testing.T, o *unstructured.Unstructured, records string) *unstructured.Unstructured {
+	t.Helper()
+	var list []any
+	if err := yaml.Unmarshal([]byte("["+records+"]"), &list); err != nil {
+		t.Fatal(err)
+	}
+	o = o.DeepCopy()
+	if err := unstructured.SetNestedSlice(o.Object, list, "status", "credentials"); err != nil {
+		t.Fatal(err)
+	}
+	return o
 }

@@ -119,17 +119,25 @@ func HasConsumers(o *v1alpha1.ApiKey) bool {
 // Credentials returns every credential of o: those it imports, otherwise those recorded in its status. It omits invalid
 // digests, so their tokens are denied.
 func Credentials(o *v1alpha1.ApiKey) []apikey.Credential {
-	if Imported(o) {
-		out := make([]apikey.Credential, 0, len(o.Spec.Digests))
-		for _, d := range o.Spec.Digests {
-			if digest, err := apikey.ParseDigest(d.SHA256); err == nil {
-				out = append(out, apikey.Credential{Digest: digest, Hint: d.Hint, Phase: apikey.Current,
-					IssuedAt: o.CreationTimestamp.Time, ValidUntil: timeOf(d.ValidUntil)})
+	if !Imported(o) {
+		return Recorded(o)
+	}
+	out := make([]apikey.Credential, 0, len(o.Spec.Digests))
+	for _, d := range o.Spec.Digests {
+		digest, err := apikey.ParseDigest(d.SHA256)
+		if err != nil {
+			continue
+		}
+		c := apikey.Credential{Digest: digest, Hint: d.Hint, Phase: apikey.Current, IssuedAt: o.CreationTimestamp.Time,
+			ValidUntil: timeOf(d.ValidUntil), Unrecorded: true}
+		for i := range o.Status.Credentials {
+			if r := &o.Status.Credentials[i]; r.SHA256 == d.SHA256 {
+				c.IssuedAt, c.Unrecorded = r.IssuedAt.Time, false
 			}
 		}
-		return out
+		out = append(out, c)
 	}
-	return Recorded(o)
+	return out
 }
 
 // Recorded returns the credentials recorded in the status of o.
@@ -163,9 +171,15 @@ func Records(credentials []apikey.Credential) []v1alpha1.Credential {
 	return out
 }
 
-// Claim returns the claim of o to its credentials.
-func Claim(o *v1alpha1.ApiKey) apikey.Claim {
-	return apikey.Claim{Minted: !Imported(o), Created: o.CreationTimestamp.Time, UID: string(o.UID)}
+// Claim returns the claim of o to one of its credentials.
+func Claim(o *v1alpha1.ApiKey, c apikey.Credential) apikey.Claim {
+	return apikey.Claim{Unrecorded: c.Unrecorded, At: c.IssuedAt, Created: o.CreationTimestamp.Time, UID: string(o.UID)}
+}
+
+// Older reports whether a was created before b. The UID decides within a second.
+func Older(a, b *v1alpha1.ApiKey) bool {
+	return apikey.Claim{Created: a.CreationTimestamp.Time, UID: string(a.UID), Unrecorded: true}.Precedes(
+		apikey.Claim{Created: b.CreationTimestamp.Time, UID: string(b.UID), Unrecorded: true})
 }
 
 // TimePointer converts a time to the form of the API, where nil means none.

@@ -94,15 +94,16 @@ func TestImportedDigestsReplaceTheRecord(t *testing.T) {
 		o.Spec.Digests = []v1alpha1.Digest{{SHA256: apikey.DigestOf("a").String(), Hint: "old…", ValidUntil: at(now.Add(time.Hour))}, {SHA256: "xyz"}}
 		o.Status.Credentials = kube.Records([]apikey.Credential{{Digest: apikey.DigestOf("b"), Phase: apikey.Current}})
 	})
-	want := []apikey.Credential{{Digest: apikey.DigestOf("a"), Hint: "old…", Phase: apikey.Current, IssuedAt: now, ValidUntil: now.Add(time.Hour)}}
+	want := []apikey.Credential{{Digest: apikey.DigestOf("a"), Hint: "old…", Phase: apikey.Current, IssuedAt: now, ValidUntil: now.Add(time.Hour), Unrecorded: true}}
 	if got := kube.Credentials(o); !reflect.DeepEqual(got, want) || !kube.Imported(o) {
 		t.Errorf("%+v", got)
 	}
-	if got := kube.Claim(o); got != (apikey.Claim{Created: now, UID: "uid"}) {
+	if got := kube.Claim(o, kube.Credentials(o)[0]); got != (apikey.Claim{Unrecorded: true, At: now, Created: now, UID: "uid"}) {
 		t.Errorf("claim %+v", got)
 	}
-	if got := kube.Claim(key(nil)); !got.Minted {
-		t.Errorf("claim of a key without digests %+v", got)
+	o.Status.Credentials = kube.Records([]apikey.Credential{{Digest: apikey.DigestOf("a"), Phase: apikey.Current, IssuedAt: now.Add(time.Minute)}})
+	if got := kube.Claim(o, kube.Credentials(o)[0]); got != (apikey.Claim{At: now.Add(time.Minute), Created: now, UID: "uid"}) {
+		t.Errorf("recorded claim %+v", got)
 	}
 }
 

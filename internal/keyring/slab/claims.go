@@ -41,9 +41,10 @@ func (s *Slab) precedes(a, b ref) bool { return s.claim(a).Precedes(s.claim(b)) 
 
 // claim returns the claim of a credential. The bytes of a UID sort like its text.
 func (s *Slab) claim(one ref) apikey.Claim {
-	k := s.keys.at(s.credentials.at(one).key)
+	c := s.credentials.at(one)
+	k := s.keys.at(c.key)
 	uid := unsafe.String(&k.UID[0], len(k.UID)) //nolint:gosec // audited: compared and not kept
-	return apikey.Claim{Minted: k.minted, Created: fromSeconds(k.created), UID: uid}
+	return apikey.Claim{Unrecorded: c.unrecorded, At: c.IssuedAt(), Created: fromSeconds(k.created), UID: uid}
 }
 
 // enter adds a claim to its digest. It compares with the best claim only, however many there are.

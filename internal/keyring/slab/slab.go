@@ -34,7 +34,6 @@ type Record struct {
 	Name        string
 	UID         [16]byte
 	Created     time.Time
-	Minted      bool // its tokens are generated, not imported
 	Key         apikey.Key
 	Credentials []apikey.Credential
 	Account     authn.Account
@@ -58,7 +57,7 @@ type Key struct {
 	idLen, userLen   uint8
 	Role             authn.Role
 	State            apikey.State
-	Deleted, minted  bool
+	Deleted          bool
 }
 
 // ExpiresAt returns when the key expires, zero for never.
@@ -73,6 +72,7 @@ type Credential struct {
 	rival, before ref // others that claim the same digest: the best first, the rest in any order
 	issued, until uint32
 	Phase         apikey.Phase
+	unrecorded    bool
 }
 
 // IssuedAt returns when the credential was issued, zero when it is not known.
@@ -117,6 +117,10 @@ func (s *Slab) Holder(d *apikey.Digest) *Credential {
 	return nil
 }
 
+// Contested reports whether several keys claim the digest of the credential that Holder returned, and none of the
+// claims is recorded: which one is accepted is not decided yet.
+func (c *Credential) Contested() bool { return c.unrecorded && c.rival != 0 }
+
 // NamesIn yields the names of the keys of a Namespace. It looks at all keys.
 func (s *Slab) NamesIn(namespace uint32) iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -133,7 +137,7 @@ func (s *Slab) NamesIn(namespace uint32) iter.Seq[string] {
 func (s *Slab) Put(r Record) {
 	k := Key{UID: r.UID, created: toSeconds(r.Created), expires: toSeconds(r.Key.ExpiresAt), Namespace: r.Namespace,
 		scopes: s.scopes.intern(r.Scopes, r.Scopes), networks: s.networks.intern(textOf(r.Key.Networks), r.Key.Networks),
-		Role: r.Role, State: r.Key.State, Deleted: r.Key.Deleted, minted: r.Minted}
+		Role: r.Role, State: r.Key.State, Deleted: r.Key.Deleted}
 	k.name, k.nameLen = s.texts.put(r.Name), length(r.Name)
 	k.account = s.texts.put(r.Account.ID + r.Account.Username)
 	k.idLen, k.userLen = length(r.Account.ID), length(r.Account.Username)
@@ -141,7 +145,7 @@ func (s *Slab) Put(r Record) {
 	s.byName.insert(s.hashName(r.Namespace, r.Name), at, s.hashKey)
 	for _, c := range r.Credentials {
 		stored := Credential{prefix: [16]byte(c.Digest[:16]), key: at, issued: toSeconds(c.IssuedAt),
-			until: toSeconds(c.ValidUntil), Phase: c.Phase, next: s.keys.at(at).first}
+			until: toSeconds(c.ValidUntil), Phase: c.Phase, unrecorded: c.Unrecorded, next: s.keys.at(at).first}
 		one := s.credentials.add(stored)
 		s.keys.at(at).first = one
 		s.enter(one)

@@ -22,7 +22,7 @@ func digest(token string) apikey.Digest { return apikey.DigestOf(token) }
 // key is a minted key with one credential for each token.
 func key(namespace uint32, name string, tokens ...string) Record {
 	uid := digest(fmt.Sprint(namespace, name))
-	r := Record{Namespace: namespace, Name: name, UID: [16]byte(uid[:16]), Created: born, Minted: true}
+	r := Record{Namespace: namespace, Name: name, UID: [16]byte(uid[:16]), Created: born}
 	for _, token := range tokens {
 		r.Credentials = append(r.Credentials, apikey.Credential{Digest: digest(token), Phase: apikey.Current, IssuedAt: born})
 	}
@@ -141,7 +141,10 @@ func TestTheSlabAgreesWithAMap(t *testing.T) {
 		} else {
 			r := key(at.namespace, at.name, fmt.Sprint("t", draw.IntN(90)), fmt.Sprint("t", draw.IntN(90)))
 			r.UID = [16]byte{byte(step), byte(step >> 8), byte(step >> 16)}
-			r.Created, r.Minted = born.Add(time.Duration(draw.IntN(5))*time.Hour), draw.IntN(2) == 0
+			r.Created = born.Add(time.Duration(draw.IntN(5)) * time.Hour)
+			for i := range r.Credentials {
+				r.Credentials[i].Unrecorded, r.Credentials[i].IssuedAt = draw.IntN(2) == 0, born.Add(time.Duration(draw.IntN(5))*time.Hour)
+			}
 			if draw.IntN(3) == 0 {
 				r.Account = authn.Account{ID: fmt.Sprint(step), Username: strings.Repeat("u", 100)}
 			}
@@ -155,12 +158,18 @@ func TestTheSlabAgreesWithAMap(t *testing.T) {
 			t.Fatalf("step %d: %d keys and %d credentials, want %d", step, keys, credentials, len(want))
 		}
 		best := map[apikey.Digest]Record{}
-		claim := func(r Record) apikey.Claim {
-			return apikey.Claim{Minted: r.Minted, Created: r.Created, UID: string(r.UID[:])}
+		claim := func(r Record, d apikey.Digest) (best apikey.Claim) {
+			for _, c := range r.Credentials {
+				one := apikey.Claim{Unrecorded: c.Unrecorded, At: c.IssuedAt, Created: r.Created, UID: string(r.UID[:])}
+				if c.Digest == d && (best.UID == "" || one.Precedes(best)) {
+					best = one
+				}
+			}
+			return best
 		}
 		for _, r := range want {
 			for _, c := range r.Credentials {
-				if was, ok := best[c.Digest]; !ok || claim(r).Precedes(claim(was)) {
+				if was, ok := best[c.Digest]; !ok || claim(r, c.Digest).Precedes(claim(was, c.Digest)) {
 					best[c.Digest] = r
 				}
 			}
