@@ -51,7 +51,7 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 		return err
 	}
 	ring := keyring.New(cfg.MaxStaleness.Duration)
-	s, err := newServer(ctx, cfg, kube, ring, tokens, log)
+	s, err := newServer(ctx, cfg, kube, ring, tokens, door.BoundedLog(log))
 	if err != nil {
 		return err
 	}

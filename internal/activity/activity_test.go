@@ -80,6 +80,39 @@ func TestTheRecorderDropsWhatItCannotHoldAndSaysHowMuch(t *testing.T) {
 	}
 }
 
+func TestOneKeyFromAnyNumberOfNetworksTakesABoundedNumberOfRows(t *testing.T) {
+	r := recorder()
+	sum, rows, named := int64(0), 0, map[int64]map[string]bool{0: {}, 1: {}}
+	const minutes, networks = 120, 1000
+	for m := range minutes {
+		for i := range networks {
+			at := now.Truncate(time.Hour).Add(time.Duration(m) * time.Minute)
+			r.Record(Use{Key: key(1), Outcome: 1, Door: uint8(i % 2), From: netip.AddrFrom4([4]byte{10, byte(m + i>>8), byte(i), 1}), At: at})
+			r.Record(Use{Key: key(2), From: netip.MustParseAddr("192.0.2.7"), At: at})
+		}
+		if m%10 != 9 {
+			continue
+		}
+		for _, row := range r.drain() {
+			if row.Key == key(2) && row.Network != "192.0.2.0/24" {
+				t.Fatalf("a key with one network has %q", row.Network)
+			}
+			if row.Key == key(1) {
+				sum, rows = sum+row.Count, rows+1
+				named[(row.Bucket-now.Truncate(time.Hour).Unix())/3600][row.Network] = true
+			}
+		}
+	}
+	for hour, networks := range named {
+		if len(networks) > 2*networksOfKey+1 || !networks[OtherNetworks] {
+			t.Errorf("hour %d: %d networks", hour, len(networks))
+		}
+	}
+	if hourly := rows / 2; hourly > 2*(slotsOfKey+2*60) || sum != minutes*networks || r.Dropped() != 0 || r.Merged() == 0 {
+		t.Errorf("%d rows an hour, %d of %d counted, %d dropped, %d merged", hourly, sum, minutes*networks, r.Dropped(), r.Merged())
+	}
+}
+
 func TestRecordingAllocatesNothingForWhatItKnows(t *testing.T) {
 	r := recorder()
 	u := Use{Key: key(1), From: netip.MustParseAddr("2001:db8::1"), At: now}
@@ -190,6 +223,47 @@ func TestStores(t *testing.T) {
 			got, err := s.Key(t.Context(), key(1).uid(), Range{Since: ancient.Add(-time.Hour), Until: now.Add(time.Hour), Step: time.Minute})
 			if err != nil || got.Accepted != 27 || len(got.Series) != 2 || got.Series[0].At != old.Truncate(time.Hour) || got.Series[0].Accepted != 19 {
 				t.Errorf("%+v, %v", got, err)
+			}
+		},
+		"a key that is used no more leaves nothing behind, and can be used again": func(t *testing.T, s *Store) {
+			ancient := now.Add(-100 * 24 * time.Hour)
+			write(t, s, row(1, ancient, 4), row(2, now, 8))
+			if _, err := s.RecordFinding(t.Context(), key(1).uid(), "Burst", "a", ancient); err != nil {
+				t.Fatal(err)
+			}
+			other := &Store{db: s.db, postgres: s.postgres, ids: map[[16]byte]known{}, written: map[pair]int64{}} // another server
+			if err := other.Prune(t.Context(), 90*24*time.Hour, now); err != nil {
+				t.Fatal(err)
+			}
+			var keys int
+			if err := s.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM keys").Scan(&keys); err != nil || keys != 1 {
+				t.Errorf("%d keys, %v", keys, err)
+			}
+			again := []Row{row(1, now, 1)}
+			if err := s.Write(t.Context(), again); err == nil {
+				t.Error("the id of a key that is gone was used")
+			}
+			write(t, s, again...) // as the keeper retries
+			if got, err := s.Key(t.Context(), key(1).uid(), today(time.Hour)); err != nil || got.Accepted != 1 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		},
+		"only the last networks of a key are kept": func(t *testing.T, s *Store) {
+			var rows []Row
+			for i := range maxNetworks + 50 {
+				rows = append(rows, row(1, now.Add(-time.Duration(i)*time.Hour), 1, from(fmt.Sprintf("10.0.%d.0/24", i))))
+			}
+			rows = append(rows, row(1, now, 1, from(OtherNetworks)), row(2, now.Add(-1000*time.Hour), 1))
+			write(t, s, rows...)
+			if err := s.Prune(t.Context(), 90*24*time.Hour, now); err != nil {
+				t.Fatal(err)
+			}
+			f, err := s.Facts(t.Context(), key(1).uid(), now)
+			if err != nil || len(f.Networks) != maxNetworks || !f.Networks[0].First.Equal(now.Add(-(maxNetworks-1)*time.Hour)) {
+				t.Errorf("%d networks, %v", len(f.Networks), err)
+			}
+			if f, err = s.Facts(t.Context(), key(2).uid(), now); err != nil || len(f.Networks) != 1 {
+				t.Errorf("another key: %+v, %v", f.Networks, err)
 			}
 		},
 		"last use outlives a rename, and is the key's own": func(t *testing.T, s *Store) {

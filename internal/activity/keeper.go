@@ -197,6 +197,8 @@ func (k *Keeper) prune(ctx context.Context) error {
 var (
 	droppedDesc = prometheus.NewDesc("apikey_activity_dropped_total",
 		"Requests that were not counted, because there were too many at once or the database was unavailable.", nil, nil)
+	mergedDesc = prometheus.NewDesc("apikey_activity_merged_total",
+		"Requests that were counted without their network, because their key was used from too many in an hour.", nil, nil)
 	failedDesc = prometheus.NewDesc("apikey_activity_write_failures_total",
 		"Writes of activity to the database that failed and are retried.", nil, nil)
 )
@@ -204,6 +206,7 @@ var (
 // Describe implements prometheus.Collector.
 func (k *Keeper) Describe(ch chan<- *prometheus.Desc) {
 	ch <- droppedDesc
+	ch <- mergedDesc
 	ch <- failedDesc
 	k.anomalies.Describe(ch)
 }
@@ -211,6 +214,7 @@ func (k *Keeper) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(k.Dropped()))
+	ch <- prometheus.MustNewConstMetric(mergedDesc, prometheus.CounterValue, float64(k.Merged()))
 	ch <- prometheus.MustNewConstMetric(failedDesc, prometheus.CounterValue, float64(k.failures.Load()))
 	k.anomalies.Collect(ch)
 }

@@ -4,8 +4,10 @@ package activity
 
 import (
 	"encoding/hex"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +18,17 @@ import (
 const (
 	shards   = 8      // so that CPU cores rarely wait for each other
 	maxSlots = 16_384 // of one shard between two flushes
+
+	// A key has two shards, and each of them counts these by name in an hour. What comes from more networks, or needs
+	// more slots, is counted as OtherNetworks.
+	networksOfKey = 32
+	slotsOfKey    = 2048
+
+	otherBits = 255 // bits of a network that is not counted by name
 )
+
+// OtherNetworks is the network of uses from more networks than are counted by name.
+const OtherNetworks = "other networks"
 
 // KeyRef names an ApiKey.
 type KeyRef struct {
@@ -49,17 +61,25 @@ type slot struct {
 type cell struct{ count, last uint32 }
 
 type shard struct {
-	mu    sync.Mutex
-	cells map[slot]*cell
-	keys  map[[16]byte]KeyRef
-	_     [64]byte // keeps the next shard off our last cache line
+	mu      sync.Mutex
+	cells   map[slot]*cell
+	keys    map[[16]byte]KeyRef
+	spreads map[[16]byte]*spread
+	_       [64]byte // keeps the next shard off our last cache line
+}
+
+// spread is how widely a key is used in an hour.
+type spread struct {
+	hour     uint32
+	slots    int
+	networks [][16]byte // that are counted by name
 }
 
 // Recorder counts uses in memory until drain. Create one with NewRecorder.
 type Recorder struct {
 	outcomes, doors []string
 	shards          [shards]shard
-	dropped         atomic.Uint64
+	dropped, merged atomic.Uint64
 }
 
 // NewRecorder returns a recorder for outcomes and doors of these names. The first outcome means accepted.
@@ -67,6 +87,7 @@ func NewRecorder(outcomes, doors []string) *Recorder {
 	r := &Recorder{outcomes: outcomes, doors: doors}
 	for i := range r.shards {
 		r.shards[i].cells, r.shards[i].keys = map[slot]*cell{}, map[[16]byte]KeyRef{}
+		r.shards[i].spreads = map[[16]byte]*spread{}
 	}
 	return r
 }
@@ -86,6 +107,10 @@ func (r *Recorder) Record(u Use) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.cells[at]
+	if c == nil && s.merge(&at) {
+		r.merged.Add(1)
+		c = s.cells[at]
+	}
 	if c == nil {
 		if len(s.cells) >= maxSlots {
 			r.dropped.Add(1)
@@ -93,10 +118,44 @@ func (r *Recorder) Record(u Use) {
 		}
 		c = &cell{}
 		s.cells[at], s.keys[at.uid] = c, u.Key
+		s.spreads[at.uid].slots++
 	}
 	c.count++
 	c.last = uint32(second) //nolint:gosec // until the year 2106
 }
+
+// merge decides whether the network of a slot that is new in this flush is counted by name, and reports whether it is
+// counted as one of OtherNetworks instead. Otherwise one token, even a revoked one, that is presented from any number
+// of addresses would fill memory and the database.
+func (s *shard) merge(at *slot) bool {
+	hour := at.minute / 60
+	of := s.spreads[at.uid]
+	if of == nil {
+		if len(s.spreads) >= maxSlots {
+			maps.DeleteFunc(s.spreads, func(_ [16]byte, of *spread) bool { return of.hour != hour })
+		}
+		if len(s.spreads) >= maxSlots {
+			clear(s.spreads)
+		}
+		of = &spread{}
+		s.spreads[at.uid] = of
+	}
+	if of.hour != hour {
+		*of = spread{hour: hour}
+	}
+	known := at.bits == 0 || slices.Contains(of.networks, at.network)
+	switch {
+	case at.bits > 0 && (of.slots >= slotsOfKey || !known && len(of.networks) >= networksOfKey):
+		at.network, at.four, at.bits = [16]byte{}, false, otherBits
+		return true
+	case !known:
+		of.networks = append(of.networks, at.network)
+	}
+	return false
+}
+
+// Merged returns how many uses were counted without their network, because their key was used from too many.
+func (r *Recorder) Merged() uint64 { return r.merged.Load() }
 
 // Dropped returns how many uses were not counted, because there were too many at once.
 func (r *Recorder) Dropped() uint64 { return r.dropped.Load() }
@@ -153,7 +212,10 @@ func (r *Recorder) drain() []Row {
 		row := Row{Key: keys[at.uid], Credential: hex.EncodeToString(at.credential[:]),
 			Outcome: r.outcomes[at.outcome], Door: r.doors[at.door],
 			Bucket: int64(at.minute) * 60, Count: int64(c.count), Last: int64(c.last)}
-		if at.bits > 0 {
+		switch {
+		case at.bits == otherBits:
+			row.Network = OtherNetworks
+		case at.bits > 0:
 			a := netip.AddrFrom16(at.network)
 			if at.four {
 				a = a.Unmap()

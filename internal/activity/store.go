@@ -29,6 +29,7 @@ const (
 	minuteSpan  = 60
 	hourSpan    = 3600
 	minutesKept = 48 * time.Hour // then they are merged into hours
+	maxNetworks = 256            // of one key
 	maxKnown    = 100_000        // keys, and networks and credentials of keys, that are cached
 	lastStep    = 60             // seconds by which the last use of a network or credential may lag
 	openTimeout = 30 * time.Second

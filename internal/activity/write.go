@@ -25,6 +25,15 @@ func (s *Store) Write(ctx context.Context, rows []Row) error {
 	if err := s.update(ctx); err != nil {
 		return err
 	}
+	err := s.write(ctx, rows)
+	if err != nil { // another server may have pruned a key that is cached here
+		clear(s.ids)
+		clear(s.written)
+	}
+	return err
+}
+
+func (s *Store) write(ctx context.Context, rows []Row) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("write activity: %w", err)
@@ -107,7 +116,7 @@ func (s *Store) writeAll(ctx context.Context, tx *sql.Tx, rows []Row, id func(Ro
 			}
 			at[p][2] = written[p]
 		}
-		if p := (pair{key, r.Network}); r.Network != "" && newer(p, r.Last) {
+		if p := (pair{key, r.Network}); r.Network != "" && r.Network != OtherNetworks && newer(p, r.Last) {
 			if at[p] == nil {
 				at[p] = []any{key, r.Network, r.Last, r.Last}
 				networks = append(networks, at[p])
@@ -147,7 +156,8 @@ func (s *Store) upsert(ctx context.Context, tx *sql.Tx, into string, rows [][]an
 	return nil
 }
 
-// Prune merges old minutes into hours, and deletes what is older than the retention.
+// Prune merges old minutes into hours, and deletes what is older than the retention, the networks of a key but the last
+// maxNetworks, and keys of which nothing is left.
 func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Time) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -171,6 +181,13 @@ func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Tim
 		{"DELETE FROM networks WHERE last < ?", []any{gone}},
 		{"DELETE FROM credentials WHERE last < ?", []any{gone}},
 		{"DELETE FROM told WHERE at < ?", []any{gone}},
+		{"DELETE FROM networks WHERE (key_id, network) IN (SELECT key_id, network FROM (SELECT key_id, network, " +
+			"ROW_NUMBER() OVER (PARTITION BY key_id ORDER BY last DESC, network) AS n FROM networks) AS ranked " +
+			"WHERE n > ?)", []any{maxNetworks}},
+		{"DELETE FROM keys WHERE NOT EXISTS (SELECT 1 FROM uses WHERE key_id = keys.id) " +
+			"AND NOT EXISTS (SELECT 1 FROM networks WHERE key_id = keys.id) " +
+			"AND NOT EXISTS (SELECT 1 FROM credentials WHERE key_id = keys.id) " +
+			"AND NOT EXISTS (SELECT 1 FROM told WHERE key_id = keys.id)", nil},
 	} {
 		if _, err := tx.ExecContext(ctx, s.bind(step.query), step.args...); err != nil {
 			return fmt.Errorf("prune activity: %w", err)

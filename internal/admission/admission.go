@@ -33,8 +33,8 @@ type Webhook struct {
 // Mount registers both webhooks on a server, under the paths that controller-runtime would choose.
 func (w *Webhook) Mount(server webhook.Server, scheme *runtime.Scheme) {
 	recorder := &admission.Webhook{Handler: admission.HandlerFunc(recordAuthor)}
-	server.Register("/mutate-auth-kaana-com-v1alpha1-apikey", recorder)
-	server.Register("/validate-auth-kaana-com-v1alpha1-apikey", admission.WithValidator(scheme, w))
+	server.Register("/mutate-auth-kaana-com-v1alpha1-apikey", bounded(recorder))
+	server.Register("/validate-auth-kaana-com-v1alpha1-apikey", bounded(admission.WithValidator(scheme, w)))
 }
 
 // recordAuthor annotates a new ApiKey with its author, and keeps the annotation of an existing one. It patches nothing

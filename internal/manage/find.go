@@ -68,7 +68,7 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 		if at.Project != projects[i] {
 			at = cursor{Project: projects[i]}
 		}
-		list, err := s.chunk(ctx, at)
+		list, err := s.chunk(ctx, reader, at)
 		if err != nil {
 			return Page{}, err
 		}
@@ -118,8 +118,11 @@ func (s *Service) collect(c Caller, q Query, found, items []v1alpha1.ApiKey,
 
 // chunk lists some ApiKeys of a project. A position that the API server has forgotten is found again, though
 // changes in between may be missed.
-func (s *Service) chunk(ctx context.Context, at cursor) (*v1alpha1.ApiKeyList, error) {
+func (s *Service) chunk(ctx context.Context, reader authn.Principal, at cursor) (*v1alpha1.ApiKeyList, error) {
 	for {
+		if !s.lists.allow(reader, s.Now()) {
+			return nil, &Problem{Kind: Busy, Message: "You search keys too often: try again in a second"}
+		}
 		var list v1alpha1.ApiKeyList
 		err := s.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk),
 			client.Continue(at.Continue))

@@ -22,6 +22,7 @@ const (
 	Stale                     // it has changed since the caller read it
 	Invalid                   // some fields have values that are not possible
 	Expired                   // the cursor is too old
+	Busy                      // the caller causes too much work: try again later
 )
 
 // Problem is a reasoned refusal of a request. Any other error means that it could not be done now.

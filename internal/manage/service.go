@@ -22,13 +22,15 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;list
 // +kubebuilder:rbac:groups=auth.kaana.com,resources=apikeyroles;apikeyscopes;apikeyowners,verbs=grant
 
-// Service creates, finds, changes and deletes keys on behalf of a caller. All fields are required.
+// Service creates, finds, changes and deletes keys on behalf of a caller. All exported fields are required.
 type Service struct {
 	Client  client.Client // straight to the API server, without a cache
 	Tenants Tenants
 	Format  apikey.Format
 	Entropy io.Reader // cryptographically random
 	Now     func() time.Time
+
+	lists listLimit
 }
 
 // Tenants knows which Namespaces belong to a tenant.

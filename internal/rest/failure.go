@@ -97,7 +97,7 @@ func sentence(s string) string {
 var statuses = map[manage.Kind]int{
 	manage.Forbidden: http.StatusForbidden, manage.NotFound: http.StatusNotFound, manage.Conflict: http.StatusConflict,
 	manage.Stale: http.StatusPreconditionFailed, manage.Invalid: http.StatusUnprocessableEntity,
-	manage.Expired: http.StatusBadRequest,
+	manage.Expired: http.StatusBadRequest, manage.Busy: http.StatusTooManyRequests,
 }
 
 // failed converts an error of manage.Service to an error response.
