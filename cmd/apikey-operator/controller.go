@@ -45,6 +45,9 @@ func runController(ctx context.Context, cfg config.Controller, kubeconfig string
 		Client:  mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
 		Format: cfg.Format(), Entropy: rand.Reader, Now: time.Now, RequirePolicies: cfg.RequirePolicies,
 	}
+	if own, err := ownNamespace(cfg); err == nil { // outside a cluster it may be unknown
+		r.Namespace = own
+	}
 	for _, add := range []func() error{
 		func() error { return r.SetupWithManager(ctx, mgr, cfg.Workers) },
 		func() error { return addAdmission(mgr, cfg, log) },

@@ -59,9 +59,12 @@ type Reconciler struct {
 	Metrics *Metrics
 
 	// RequirePolicies makes the controller refuse to mint while the policies of config/policy are
-	// not in force.
+	// not in force as they are there.
 	RequirePolicies bool
+	// Namespace is the operator's own, in which the policies name its accounts. Default "apikey-system".
+	Namespace string
 
+	guard  guard
 	memory memory
 	began  sync.Once
 }
