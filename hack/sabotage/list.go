@@ -64,6 +64,7 @@ var breakages = []breakage{
 	{manageDir + "/find.go", `if !s.lists.allow(reader, s.Now()) {`, `if false {`, manageDir, "TestTheListsThatOneAccountCausesAreBounded", ""},
 	{"internal/controller/guard.go", `difference(want.policy, stored(is.Spec))`, `difference(want.policy, want.policy)`, "internal/controller", "TestController", "matches less"},
 	{"internal/controller/guard.go", `difference(want.binding, storedBinding(bound.Spec))`, `difference(want.binding, want.binding)`, "internal/controller", "TestController", "only warns"},
+	{jwtDir + "/config.go", `strings.HasPrefix(other.ClaimMappings.ID.Prefix, c.ClaimMappings.ID.Prefix)`, `other.ClaimMappings.ID.Prefix == c.ClaimMappings.ID.Prefix`, jwtDir, "TestTwoIssuersCannotNameTheSameAccount", ""},
 	{keyringDir + "/index.go", `!in.known || c.Contested()`, `!in.known`, keyringDir, "TestADigestBelongsToTheFirstRecordedClaim", ""},
 	{admissionDir + "/admission.go", `if o.Spec.State == v1alpha1.KeyRevoked || !o.DeletionTimestamp.IsZero() {`, `if false {`, admissionDir, "TestValidateRejectsWhatWouldFailLater", ""},
 	{admissionDir + "/admission.go", `author = old.Annotations[v1alpha1.RequestedByAnnotation]`, ``, admissionDir, "TestRecordAuthor", ""},

@@ -42,7 +42,7 @@ func (c *Config) subject(claims map[string]any) (authn.Principal, error) {
 		if err != nil {
 			return authn.Principal{}, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if !validName(text) {
+		if text = f.at.Prefix + text; !validName(text) {
 			return authn.Principal{}, fmt.Errorf(
 				"%s: want 1 to %d printable ASCII characters without spaces, and no name of the system",
 				f.name,

@@ -52,6 +52,8 @@ type Mapping struct {
 	Expression string `json:"expression"`
 	// Default is taken when the claim is absent.
 	Default string `json:"default"`
+	// Prefix starts the value, also of an expression. For id and username only.
+	Prefix string `json:"prefix"`
 
 	program cel.Program
 }
@@ -60,7 +62,8 @@ type Mapping struct {
 type Mappings struct {
 	// Namespace starts the names of an issuer's own claims. Default "https://kaana.com/".
 	Namespace string `json:"namespace"`
-	// ID of the account. Default: claim sub.
+	// ID of the account. Default: claim sub. With several issuers each needs another prefix, because an issuer promises
+	// only that it gives no ID to two accounts of its own (OpenID Connect Core 1.0, section 2).
 	ID Mapping `json:"id"`
 	// Username of the account. Default: the claim <namespace>username, <namespace>email, email if
 	// email_verified is true, or else sub.
@@ -143,6 +146,9 @@ func (c *Config) setDefaults() error {
 		}
 		if f.at == &m.Scopes && f.at.Default != "" {
 			return fieldError(errors.New("there is no default for scopes: use an expression"), "claimMappings", f.name)
+		}
+		if f.at != &m.ID && f.at != &m.Username && f.at.Prefix != "" {
+			return fieldError(errors.New("only id and username can have one"), "claimMappings", f.name, "prefix")
 		}
 		if f.at.Expression == "" {
 			continue
@@ -251,4 +257,21 @@ func compile(expression string, want *cel.Type) (cel.Program, error) {
 		return nil, fmt.Errorf("returns %s, want %s", got, want)
 	}
 	return env.Program(ast, cel.CostLimit(1_000_000))
+}
+
+// distinctAccounts fails when two issuers could name the same account: with several issuers, the prefix of each account
+// ID must tell whose it is.
+func distinctAccounts(configs []Config) error {
+	if len(configs) < 2 {
+		return nil
+	}
+	for i, c := range configs {
+		for j, other := range configs {
+			if i != j && strings.HasPrefix(other.ClaimMappings.ID.Prefix, c.ClaimMappings.ID.Prefix) {
+				return fieldError(errors.New("with several issuers each needs a prefix that no other prefix begins with, "+
+					`such as "corp:"; otherwise one issuer could name an account of another`), i, "claimMappings", "id", "prefix")
+			}
+		}
+	}
+	return nil
 }

@@ -234,7 +234,7 @@ func TestClaimsAreMappedAndRulesHold(t *testing.T) {
 	key, _ := b.Key()
 	c := b.config
 	c.ClaimMappings = jwt.Mappings{
-		ID: jwt.Mapping{Claim: "uid"}, Username: jwt.Mapping{Expression: `claims.email.split("@")[0]`},
+		ID: jwt.Mapping{Claim: "uid", Prefix: "corp:"}, Username: jwt.Mapping{Expression: `claims.email.split("@")[0]`},
 		Role: jwt.Mapping{Claim: "level", Default: "viewer"}, Tenant: jwt.Mapping{Expression: `"t-" + claims.org`},
 		Scopes: jwt.Mapping{Expression: `claims.groups.filter(g, g.startsWith("api:"))`},
 	}
@@ -246,7 +246,7 @@ func TestClaimsAreMappedAndRulesHold(t *testing.T) {
 	b.run(t)
 	claims := issuer.With(issuer.With(issuer.With(issuer.With(b.Claims(), "uid", "u1"), "org", "acme"), "groups", []string{"api:read", "all"}), "hd", "acme.example")
 	p, denied, err := v.Verify(issuer.Sign(key, b.Header(), claims))
-	if err != nil || denied.Denied() || p.ID() != "u1" || p.Username() != "a@acme.example" || p.Role != authn.Viewer || p.Tenant != "t-acme" || p.Scopes != "api:read" {
+	if err != nil || denied.Denied() || p.ID() != "corp:u1" || p.Username() != "a@acme.example" || p.Role != authn.Viewer || p.Tenant != "t-acme" || p.Scopes != "api:read" {
 		t.Errorf("%+v, %v, %v", p, denied, err)
 	}
 	for name, bad := range map[string]map[string]any{
@@ -278,6 +278,7 @@ func TestAConfigurationIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 		"[0].claimMappings.id.expression: returns int, want string":    {Issuer: good, ClaimMappings: jwt.Mappings{ID: jwt.Mapping{Expression: "1"}}},
 		"[0].claimMappings.scopes: there is no default":                {Issuer: good, ClaimMappings: jwt.Mappings{Scopes: jwt.Mapping{Claim: "a", Default: "b"}}},
 		"[0].claimMappings.tenant: give claim or expression, not both": {Issuer: good, ClaimMappings: jwt.Mappings{Tenant: jwt.Mapping{Claim: "a", Expression: "claims.a"}}},
+		"[0].claimMappings.role.prefix: only id and username":          {Issuer: good, ClaimMappings: jwt.Mappings{Role: jwt.Mapping{Claim: "a", Prefix: "b"}}},
 		"[0].claimValidationRules[0]: give either claim or expression": {Issuer: good, ClaimValidationRules: []jwt.ClaimRule{{}}},
 		"[0].claimValidationRules[0].expression: returns string, want": {Issuer: good, ClaimValidationRules: []jwt.ClaimRule{{Expression: `"a"`}}},
 	} {
@@ -287,6 +288,28 @@ func TestAConfigurationIsRefusedWithTheFieldAndTheReason(t *testing.T) {
 	}
 	if _, err := jwt.New([]jwt.Config{{Issuer: good}, {Issuer: good}}, time.Now); err == nil || !strings.HasPrefix(err.Error(), "[1].issuer.url: ") {
 		t.Errorf("an issuer twice: %v", err)
+	}
+}
+
+func TestTwoIssuersCannotNameTheSameAccount(t *testing.T) {
+	named := func(url, prefix string) jwt.Config {
+		return jwt.Config{Issuer: jwt.Issuer{URL: url, Audiences: []string{"x"}}, ClaimMappings: jwt.Mappings{ID: jwt.Mapping{Prefix: prefix}}}
+	}
+	for _, c := range []struct {
+		name, a, b string
+		ok         bool
+	}{
+		{"without prefixes", "", "", false},
+		{"with one prefix: the other could begin an id with it", "", "corp:", false},
+		{"with the same prefix", "corp:", "corp:", false},
+		{"with a prefix that begins with the other", "corp:", "corp:eu:", false},
+		{"with a prefix that the other begins with", "corp:eu:", "corp:", false},
+		{"with two prefixes", "auth0:", "corp:", true},
+	} {
+		_, err := jwt.New([]jwt.Config{named("https://a.example/", c.a), named("https://b.example/", c.b)}, time.Now)
+		if c.ok != (err == nil) || err != nil && !strings.Contains(err.Error(), "claimMappings.id.prefix: with several issuers") {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 

@@ -80,7 +80,7 @@ func New(configs []Config, now func() time.Time) (*Verifier, error) {
 		)
 		v.issuers[c.Issuer.URL] = t
 	}
-	return v, nil
+	return v, distinctAccounts(configs)
 }
 
 // Run keeps the issuers' keys up to date until ctx is done.
