@@ -141,24 +141,29 @@ func (c *Config) setDefaults() error {
 		{"id", &m.ID, cel.StringType}, {"username", &m.Username, cel.StringType}, {"role", &m.Role, cel.StringType},
 		{"tenant", &m.Tenant, cel.StringType}, {"scopes", &m.Scopes, cel.ListType(cel.StringType)},
 	} {
-		if f.at.Claim != "" && f.at.Expression != "" {
-			return fieldError(errors.New("give claim or expression, not both"), "claimMappings", f.name)
-		}
-		if f.at == &m.Scopes && f.at.Default != "" {
-			return fieldError(errors.New("there is no default for scopes: use an expression"), "claimMappings", f.name)
-		}
-		if f.at != &m.ID && f.at != &m.Username && f.at.Prefix != "" {
-			return fieldError(errors.New("only id and username can have one"), "claimMappings", f.name, "prefix")
-		}
-		if f.at.Expression == "" {
-			continue
-		}
-		var err error
-		if f.at.program, err = compile(f.at.Expression, f.kind); err != nil {
-			return fieldError(err, "claimMappings", f.name, "expression")
+		if err := f.at.setDefaults(f.name, f.kind); err != nil {
+			return err
 		}
 	}
 	return c.compileRules()
+}
+
+// setDefaults checks the mapping of that name and compiles its expression.
+func (m *Mapping) setDefaults(name string, kind *cel.Type) (err error) {
+	switch {
+	case m.Claim != "" && m.Expression != "":
+		return fieldError(errors.New("give claim or expression, not both"), "claimMappings", name)
+	case m.Default != "" && name == "scopes":
+		return fieldError(errors.New("there is no default for scopes: use an expression"), "claimMappings", name)
+	case m.Prefix != "" && name != "id" && name != "username":
+		return fieldError(errors.New("only id and username can have one"), "claimMappings", name, "prefix")
+	case m.Expression == "":
+		return nil
+	}
+	if m.program, err = compile(m.Expression, kind); err != nil {
+		return fieldError(err, "claimMappings", name, "expression")
+	}
+	return nil
 }
 
 func (c *Config) compileRules() error {
