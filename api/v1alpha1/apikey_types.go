@@ -80,6 +80,7 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('(^|[.])(kubernetes[.]io|k8s[.]io|kaana[.]com|argoproj[.]io|fluxcd[.]io|helm[.]sh|cert-manager[.]io|external-secrets[.]io|hashicorp[.]com|mittwald[.]de|emberstack[.]com)/'))",message="labels of kubernetes.io, k8s.io, kaana.com and of controllers that act on Secrets are reserved",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="want names like example.com/team",reason=FieldValueInvalid
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^{]|[{]([^{]|$)|[{][{](- )? *[.](Name|Namespace|ExpiresAt|CredentialID) *( -)?[}][}])*$'))",message="a label's value may show {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}, not the token",reason=FieldValueInvalid
 	Labels map[string]TemplateValue `json:"labels,omitempty"`
 
@@ -88,6 +89,7 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('(^|[.])(kubernetes[.]io|k8s[.]io|kaana[.]com|argoproj[.]io|fluxcd[.]io|helm[.]sh|cert-manager[.]io|external-secrets[.]io|hashicorp[.]com|mittwald[.]de|emberstack[.]com)/'))",message="annotations of kubernetes.io, k8s.io, kaana.com and of controllers that act on Secrets are reserved",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="want names like example.com/team",reason=FieldValueInvalid
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([^{]|[{]([^{]|$)|[{][{](- )? *[.](Name|Namespace|ExpiresAt|CredentialID) *( -)?[}][}])*$'))",message="an annotation's value may show {{ .Name }}, {{ .Namespace }}, {{ .ExpiresAt }} and {{ .CredentialID }}, not the token",reason=FieldValueInvalid
 	Annotations map[string]TemplateValue `json:"annotations,omitempty"`
 
@@ -104,11 +106,13 @@ type SecretTemplate struct {
 // TemplateValue is the template of a label or an annotation.
 //
 // +kubebuilder:validation:MaxLength=1024
+// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\x{61c}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}\\x{fffe}\\x{ffff}]')`,message="want text without control characters but line feeds and tabs",reason=FieldValueInvalid
 type TemplateValue string
 
 // TemplateData is the template of a value of a Secret.
 //
 // +kubebuilder:validation:MaxLength=8192
+// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\x{61c}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}\\x{fffe}\\x{ffff}]')`,message="want text without control characters but line feeds and tabs",reason=FieldValueInvalid
 type TemplateData string
 
 // ConsumerKind is a kind of workload, of API group apps.

@@ -51,7 +51,7 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 		return err
 	}
 	ring := keyring.New(cfg.MaxStaleness.Duration)
-	s, err := newServer(ctx, cfg, kube, ring, tokens, door.BoundedLog(log))
+	s, err := newServer(ctx, cfg, kube, ring, tokens, log)
 	if err != nil {
 		return err
 	}
@@ -67,6 +67,7 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 	group.Go(func() error { tokens.Run(ctx, log); return nil })
 	group.Go(func() error { return door.Serve(ctx, listeners[0], serving, endpoints(cfg, s), log) })
 	group.Go(func() error { return s.reportActivity(ctx) })
+	group.Go(func() error { return s.trail.Run(ctx) })
 	if l := listeners[1]; l != nil {
 		h := metricsHandler(registry, cfg.Profiling)
 		group.Go(func() error { return door.Serve(ctx, l, serving, h, log) })
@@ -86,22 +87,30 @@ type server struct {
 	manage   *manage.Service
 	keeper   *activity.Keeper  // nil: key usage is not recorded
 	sessions *session.Sessions // nil: there are no pages
-	log      *slog.Logger
+	trail    *activity.Trail
+	log      *slog.Logger // bounded
 }
 
 func newServer(ctx context.Context, cfg config.Server, kube *restclient.Config, ring *keyring.Index,
 	tokens *jwt.Verifier, log *slog.Logger) (*server, error) {
+	audit := log // every change has its line
+	log = door.BoundedLog(log)
 	s := &server{ring: ring, tokens: tokens, log: log}
 	var err error
 	if s.manage, err = newManager(kube, ring, cfg.Format()); err != nil {
 		return nil, err
 	}
-	if s.sessions, err = newSessions(cfg); err != nil {
-		return nil, err
-	}
 	if s.keeper, err = openActivity(ctx, cfg, log); err != nil {
 		return nil, err
 	}
+	if s.sessions, err = newSessions(cfg, s.keeper, log); err != nil {
+		return nil, err
+	}
+	s.trail = activity.NewTrail(nil, audit)
+	if s.keeper != nil {
+		s.trail.Store = s.keeper.Store
+	}
+	s.manage.Trail = s.trail
 	verifier := &authn.Verifier{Format: cfg.Format(), Keys: ring, Now: time.Now}
 	if len(cfg.JWT) > 0 { // without issuers, a token of this shape may be an imported key
 		verifier.Tokens = tokens
@@ -151,7 +160,7 @@ func (s *server) reportActivity(ctx context.Context) error {
 }
 
 func (s *server) collectors() []prometheus.Collector {
-	out := []prometheus.Collector{s.auth.Metrics, s.ring, s.tokens}
+	out := []prometheus.Collector{s.auth.Metrics, s.ring, s.tokens, s.trail}
 	if s.keeper != nil {
 		out = append(out, s.keeper)
 	}

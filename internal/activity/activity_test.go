@@ -266,6 +266,80 @@ func TestStores(t *testing.T) {
 				t.Errorf("another key: %+v, %v", f.Networks, err)
 			}
 		},
+		"changes are read as they were written, the latest first, and only those of the tenant": func(t *testing.T, s *Store) {
+			one := Change{At: now, Key: key(1), Operation: "create", Outcome: Done, Detail: "role member", After: []string{"0123456789"}, Before: []string{},
+				Actor:    Actor{ID: "auth0|1", Username: "max@acme.example", Role: "member", Method: "apikey", Key: "acme-prod/ci", Credential: "abcdef0123"},
+				Endpoint: "rest", RequestID: "r1"}
+			two, foreign := one, one
+			two.At, two.Operation, two.Outcome, two.Before, two.After = now.Add(time.Second), "revoke", Unknown, one.After, []string{}
+			foreign.Key.Tenant = "globex"
+			if err := s.WriteChanges(t.Context(), []Change{one, foreign, two}, Gap{}); err != nil {
+				t.Fatal(err)
+			}
+			gap := Gap{Since: now, Until: now.Add(time.Minute), Lost: 7}
+			if err := s.WriteChanges(t.Context(), nil, gap); err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Changes(t.Context(), "acme", one.Key.Project, one.Key.Name, 10)
+			if want := (History{Changes: []Change{two, one}, Gaps: []Gap{gap}}); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v, %v", got, want, err)
+			}
+			if got, err = s.Changes(t.Context(), "acme", one.Key.Project, one.Key.Name, 1); err != nil || len(got.Changes) != 1 || !got.More {
+				t.Errorf("%+v, %v", got, err)
+			}
+		},
+		"old changes are deleted, and those of a key that is changed all the time": func(t *testing.T, s *Store) {
+			var all []Change
+			for i := range changesOfKey + 20 {
+				all = append(all, Change{At: now.Add(time.Duration(i) * time.Second), Key: key(1), Operation: "change"})
+			}
+			all = append(all, Change{At: now.Add(-100 * 24 * time.Hour), Key: key(2)}, Change{At: now, Key: key(2)})
+			if err := s.WriteChanges(t.Context(), all, Gap{Since: now.Add(-200 * 24 * time.Hour), Until: now.Add(-100 * 24 * time.Hour), Lost: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Prune(t.Context(), 90*24*time.Hour, now); err != nil {
+				t.Fatal(err)
+			}
+			for n, want := range map[int]int{1: changesOfKey, 2: 1} {
+				got, err := s.Changes(t.Context(), "acme", key(n).Project, key(n).Name, 2*changesOfKey)
+				if err != nil || len(got.Changes) != want || len(got.Gaps) != 0 || n == 1 && !got.Changes[0].At.Equal(all[changesOfKey+19].At) {
+					t.Errorf("key %d: %d changes, gaps %v, %v", n, len(got.Changes), got.Gaps, err)
+				}
+			}
+		},
+		"what servers know of sessions is shared, until it does not matter": func(t *testing.T, s *Store) {
+			other := &Store{db: s.db, postgres: s.postgres, ids: map[[16]byte]known{}, written: map[pair]int64{}} // another server
+			if ended, err := other.SessionEnded(t.Context(), "a"); err != nil || ended {
+				t.Errorf("%v, %v", ended, err)
+			}
+			for range 2 {
+				if err := s.EndSession(t.Context(), "a", now.Add(time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if ended, err := other.SessionEnded(t.Context(), "a"); err != nil || !ended {
+				t.Errorf("%v, %v", ended, err)
+			}
+			claim := func(s *Store, at time.Time) bool {
+				first, err := s.ClaimRefresh(t.Context(), "r", at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return first
+			}
+			if !claim(s, now) || claim(other, now) || claim(s, now.Add(59*time.Second)) || !claim(other, now.Add(61*time.Second)) {
+				t.Error("a refresh token is claimed twice within a minute, or not after it")
+			}
+			if err := s.ReleaseRefresh(t.Context(), "r"); err != nil || !claim(s, now.Add(62*time.Second)) {
+				t.Errorf("not claimed after its release: %v", err)
+			}
+			if err := s.Prune(t.Context(), 90*24*time.Hour, now.Add(2*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			if ended, err := s.SessionEnded(t.Context(), "a"); err != nil || ended {
+				t.Errorf("remembered for longer than the session: %v, %v", ended, err)
+			}
+		},
 		"last use outlives a rename, and is the key's own": func(t *testing.T, s *Store) {
 			write(t, s, row(1, now, 1), row(2, now.Add(-time.Hour), 1), row(4, now, 1, denied("retired")))
 			write(t, s, row(1, now.Add(-time.Hour), 1, func(r *Row) { r.Key.Project = "elsewhere" }))

@@ -186,6 +186,15 @@ type Row struct {
 // uid returns the UID as Kubernetes writes it.
 func (k KeyRef) uid() string { return uuid.UUID(k.UID).String() }
 
+// parseUID is the reverse of uid; zero for any other text.
+func parseUID(text string) [16]byte {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return [16]byte{}
+	}
+	return id
+}
+
 // drain returns the counts since the last call, each slot once.
 func (r *Recorder) drain() []Row {
 	var all map[slot]cell

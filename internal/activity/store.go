@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +42,8 @@ const (
 type Store struct {
 	db       *sql.DB
 	postgres bool
-	updated  bool               // the tables are up to date; only the writer uses it
+	updating sync.Mutex
+	updated  bool               // the tables are up to date; guarded by updating
 	ids      map[[16]byte]known // of keys; only the writer uses it
 	written  map[pair]int64     // last uses that the database has; only the writer uses it
 }
@@ -100,8 +102,10 @@ func Open(ctx context.Context, database string) (*Store, error) {
 	return nil, fmt.Errorf("open activity database: %w", err)
 }
 
-// update updates the tables, once. Only Open and the writer call it.
+// update updates the tables, once. Open and the writers call it.
 func (s *Store) update(ctx context.Context) error {
+	s.updating.Lock()
+	defer s.updating.Unlock()
 	if s.updated {
 		return nil
 	}

@@ -125,17 +125,17 @@ func (s *Store) writeAll(ctx context.Context, tx *sql.Tx, rows []Row, id func(Ro
 		}
 	}
 	return written, errors.Join(
-		s.upsert(ctx, tx, "uses (key_id, bucket, span, credential, outcome, door, network, count, last)", uses,
-			"(key_id, bucket, span, credential, outcome, door, network) "+
+		s.insert(ctx, tx, "uses (key_id, bucket, span, credential, outcome, door, network, count, last)", uses,
+			" ON CONFLICT (key_id, bucket, span, credential, outcome, door, network) "+
 				"DO UPDATE SET count = uses.count + excluded.count, last = excluded.last"),
-		s.upsert(ctx, tx, "networks (key_id, network, first, last)", networks,
-			"(key_id, network) DO UPDATE SET last = excluded.last WHERE excluded.last > networks.last"),
-		s.upsert(ctx, tx, "credentials (key_id, credential, last)", credentials,
-			"(key_id, credential) DO UPDATE SET last = excluded.last WHERE excluded.last > credentials.last"))
+		s.insert(ctx, tx, "networks (key_id, network, first, last)", networks,
+			" ON CONFLICT (key_id, network) DO UPDATE SET last = excluded.last WHERE excluded.last > networks.last"),
+		s.insert(ctx, tx, "credentials (key_id, credential, last)", credentials,
+			" ON CONFLICT (key_id, credential) DO UPDATE SET last = excluded.last WHERE excluded.last > credentials.last"))
 }
 
-// upsert writes many rows with few statements, each of which is parsed once.
-func (s *Store) upsert(ctx context.Context, tx *sql.Tx, into string, rows [][]any, conflict string) error {
+// insert writes many rows with few statements, each of which is parsed once and ends in tail.
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, into string, rows [][]any, tail string) error {
 	var insert *sql.Stmt // closed with the transaction
 	size := 0            // rows of the statement
 	for part := range slices.Chunk(rows, batch) {
@@ -143,7 +143,7 @@ func (s *Store) upsert(ctx context.Context, tx *sql.Tx, into string, rows [][]an
 			marks := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(part[0])), ", ") + ")"
 			values := strings.TrimSuffix(strings.Repeat(marks+", ", len(part)), ", ")
 			var err error
-			statement := s.bind("INSERT INTO " + into + " VALUES " + values + " ON CONFLICT " + conflict)
+			statement := s.bind("INSERT INTO " + into + " VALUES " + values + tail)
 			if insert, err = tx.PrepareContext(ctx, statement); err != nil { //nolint:sqlclosecheck // ends with the transaction
 				return fmt.Errorf("write %s: %w", strings.Fields(into)[0], err)
 			}
@@ -156,8 +156,14 @@ func (s *Store) upsert(ctx context.Context, tx *sql.Tx, into string, rows [][]an
 	return nil
 }
 
+// statement is one statement and its arguments.
+type statement struct {
+	query string
+	args  []any
+}
+
 // Prune merges old minutes into hours, and deletes what is older than the retention, the networks of a key but the last
-// maxNetworks, and keys of which nothing is left.
+// maxNetworks, its changes but the last changesOfKey, and keys of which nothing is left.
 func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Time) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -166,10 +172,7 @@ func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Tim
 	defer func() { _ = tx.Rollback() }()
 	old := now.Add(-minutesKept).Truncate(time.Hour).Unix()
 	gone := now.Add(-retention).Unix()
-	for _, step := range []struct {
-		query string
-		args  []any
-	}{
+	for _, step := range slices.Concat(pruneChanges(now.Add(-retention)), pruneSessions(now), []statement{
 		{"INSERT INTO uses (key_id, bucket, span, credential, outcome, door, network, count, last) " +
 			"SELECT key_id, bucket - bucket % 3600, 3600, credential, outcome, door, network, SUM(count), MAX(last) " +
 			"FROM uses WHERE span = 60 AND bucket < ? " +
@@ -188,7 +191,7 @@ func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Tim
 			"AND NOT EXISTS (SELECT 1 FROM networks WHERE key_id = keys.id) " +
 			"AND NOT EXISTS (SELECT 1 FROM credentials WHERE key_id = keys.id) " +
 			"AND NOT EXISTS (SELECT 1 FROM told WHERE key_id = keys.id)", nil},
-	} {
+	}) {
 		if _, err := tx.ExecContext(ctx, s.bind(step.query), step.args...); err != nil {
 			return fmt.Errorf("prune activity: %w", err)
 		}

@@ -114,7 +114,7 @@ timed out; 130 interrupted. All flags with which kubectl selects a cluster and a
 		return exit{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(c.create(), c.list(), c.describe(), c.rotate(), c.suspend(), c.resume(), c.revoke(), c.activity(),
-		c.verify(), c.explain(), c.importing())
+		c.history(), c.verify(), c.explain(), c.importing())
 	for _, sub := range root.Commands() {
 		checkArgs(sub)
 	}

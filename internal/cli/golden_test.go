@@ -26,7 +26,7 @@ func TestHelp(t *testing.T) {
 	s := &session{t: t}
 	s.run("the plugin", nil, "", "--help")
 	for _, name := range []string{"create", "list", "describe", "rotate", "suspend", "resume", "revoke", "activity",
-		"verify", "explain", "import"} {
+		"history", "verify", "explain", "import"} {
 		s.run(name, nil, "", name, "--help")
 	}
 	s.golden("help")
@@ -93,6 +93,7 @@ func TestListAndDescribe(t *testing.T) {
 	s.run("a revoked key", k8s, "", "describe", "gone")
 	s.run("a key that the controller has not seen", k8s, "", "describe", "fresh")
 	s.run("what the cluster knows of its use", k8s, "", "activity", "apikey.auth.kaana.com/billing")
+	s.run("what the cluster knows of its changes", k8s, "", "history", "billing")
 	s.golden("describe")
 }
 

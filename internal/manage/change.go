@@ -98,7 +98,9 @@ func (s *Service) edit(ctx context.Context, author authn.Principal, a Action, at
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
-		return after, translate("update", err)
+		err = translate("update", err)
+		s.record(ctx, author, a, before, after, err)
+		return after, err
 	}
 }
 
@@ -119,7 +121,13 @@ func (s *Service) stop(ctx context.Context, author authn.Principal, a Action, at
 	if err != nil {
 		return nil, fmt.Errorf("patch ApiKey: %w", err)
 	}
-	return o, translate("patch", s.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text)))
+	before := o.DeepCopy()
+	err = translate("patch", s.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text)))
+	if err == nil {
+		after = o
+	}
+	s.record(ctx, author, a, before, after, err)
+	return o, err
 }
 
 // Delete deletes a key, with its Secret. With a version the key must still be that one.
@@ -140,6 +148,11 @@ func (s *Service) Delete(ctx context.Context, author authn.Principal, project, n
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
-		return translate("delete", client.IgnoreNotFound(err))
+		if apierrors.IsNotFound(err) { // another caller was faster, and is on record
+			return nil
+		}
+		err = translate("delete", err)
+		s.record(ctx, author, Delete, o, nil, err)
+		return err
 	}
 }

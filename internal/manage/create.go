@@ -53,7 +53,7 @@ func (s *Service) Create(ctx context.Context, author authn.Principal, in CreateR
 	if again, err := s.replay(ctx, c, o, in.Idempotency.Seen); again.Key != nil || err != nil {
 		return again, err
 	}
-	issued, err := s.write(ctx, o, !in.ToSecret)
+	issued, err := s.write(ctx, author, o, !in.ToSecret)
 	if apierrors.IsAlreadyExists(err) { // or the first attempt has just come through
 		if again, err := s.replay(ctx, c, o, in.Idempotency.Seen); again.Key != nil || err != nil {
 			return again, err
@@ -63,7 +63,7 @@ func (s *Service) Create(ctx context.Context, author authn.Principal, in CreateR
 }
 
 // write creates the ApiKey, with a token to show or without.
-func (s *Service) write(ctx context.Context, o *v1alpha1.ApiKey, shown bool) (Issued, error) {
+func (s *Service) write(ctx context.Context, author authn.Principal, o *v1alpha1.ApiKey, shown bool) (Issued, error) {
 	issued := Issued{Key: o, Shown: shown}
 	if shown {
 		var err error
@@ -73,6 +73,7 @@ func (s *Service) write(ctx context.Context, o *v1alpha1.ApiKey, shown bool) (Is
 		o.Spec.Digests = []v1alpha1.Digest{digest(issued.Token)}
 	}
 	err := s.Client.Create(ctx, o)
+	s.record(ctx, author, Create, nil, o, translate("create", err))
 	if err == nil {
 		s.claim(ctx, o)
 	}

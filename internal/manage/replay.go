@@ -75,11 +75,13 @@ func (s *Service) replay(ctx context.Context, c Caller, o *v1alpha1.ApiKey, seen
 		if err != nil {
 			return Issued{}, err
 		}
+		before := was.DeepCopy()
 		was.Spec.Digests = []v1alpha1.Digest{digest(token)}
 		err = s.Client.Update(ctx, was)
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
+		s.record(ctx, c.Principal, Replay, before, was, translate("update", err))
 		if err != nil {
 			return Issued{}, translate("update", err)
 		}

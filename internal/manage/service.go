@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
@@ -29,6 +30,10 @@ type Service struct {
 	Format  apikey.Format
 	Entropy io.Reader // cryptographically random
 	Now     func() time.Time
+	// Trail records every change. It may be nil in tests.
+	Trail interface {
+		Record(ctx context.Context, c activity.Change)
+	}
 
 	lists listLimit
 }

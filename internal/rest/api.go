@@ -61,6 +61,7 @@ func (a *API) register(mux *http.ServeMux) huma.API {
 	a.registerUser(api)
 	if a.Manage != nil {
 		a.registerKeys(api)
+		a.registerHistory(api)
 	}
 	if a.Manage != nil && a.Activity != nil {
 		a.registerActivity(api)
@@ -100,7 +101,8 @@ func (a *API) authenticated(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	door.Uncached(w.Header())
-	next(huma.WithContext(ctx, context.WithValue(ctx.Context(), contextKey{}, p)))
+	inside := manage.From(ctx.Context(), manage.Origin{Endpoint: "rest", RequestID: door.RequestID(ctx.Context())})
+	next(huma.WithContext(ctx, context.WithValue(inside, contextKey{}, p)))
 }
 
 // operation returns the description of one operation. The errs are the statuses of its errors, in addition to those

@@ -69,8 +69,11 @@ type shown struct {
 	Activity *rest.KeyActivityView // nil: not recorded, or the user may not see it
 	Timeline *timeline             // nil: nothing to show
 	Events   []manage.Event
+	History  *rest.HistoryView // nil: it cannot be read now, or the user may not see it
 	YAML     string
 	CanWrite bool
+
+	object *v1alpha1.ApiKey
 }
 
 func (s *Pages) showKey(w http.ResponseWriter, r *http.Request, p authn.Principal) {
@@ -83,7 +86,21 @@ func (s *Pages) showKey(w http.ResponseWriter, r *http.Request, p authn.Principa
 	if v.Events, err = s.Manage.Events(r.Context(), v.Key.Project, v.Key.ID); err != nil {
 		s.Log.WarnContext(r.Context(), "cannot read Events", "error", err)
 	}
+	v.History = s.history(r.Context(), p, v.object)
 	s.show(w, r, http.StatusOK, "key", screen{Title: v.Key.Name, Data: v}.of(p))
+}
+
+// history returns who changed a key; nil if the user may not see it, or if the database does not answer.
+func (s *Pages) history(ctx context.Context, p authn.Principal, o *v1alpha1.ApiKey) *rest.HistoryView {
+	if authn.ReadActivity.Permit(p).Denied() {
+		return nil
+	}
+	v, err := s.API.History(ctx, p.Tenant, o.Namespace, o.Name, o)
+	if err != nil {
+		s.Log.WarnContext(ctx, "cannot read the history of a key", "error", err)
+		return nil
+	}
+	return &v
 }
 
 // shownKey returns the key that the path of a request names.
@@ -92,7 +109,7 @@ func (s *Pages) shownKey(ctx context.Context, p authn.Principal, r *http.Request
 	if err != nil {
 		return shown{}, err
 	}
-	v := shown{CanWrite: !authn.WriteKeys.Permit(p).Denied() && o.Spec.State != v1alpha1.KeyRevoked}
+	v := shown{object: o, CanWrite: !authn.WriteKeys.Permit(p).Denied() && o.Spec.State != v1alpha1.KeyRevoked}
 	v.Key = s.API.Views(ctx, p.Tenant, []v1alpha1.ApiKey{*o})[0]
 	if v.YAML, err = manage.Manifest(o); err != nil {
 		return shown{}, err

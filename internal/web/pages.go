@@ -3,6 +3,7 @@
 package web
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -54,7 +55,14 @@ func (s *Pages) Mount(mux *http.ServeMux) {
 	handle("POST /login", s.beginSignIn)
 	handle("GET "+session.CallbackPath, s.completeSignIn)
 	handle("POST /logout", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, s.Sessions.End(w, r), http.StatusSeeOther) //nolint:gosec // a URL of the issuer
+		to, err := s.Sessions.End(w, r)
+		if err != nil {
+			s.Log.ErrorContext(r.Context(), "cannot end a session", "error", err)
+			s.showProblem(w, r, http.StatusServiceUnavailable, "Signed out here only",
+				"You are signed out in this browser. A copy of your session, if there is one, could not be ended.")
+			return
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // a URL of the issuer
 	})
 	handle("GET "+keysPage, s.signedIn(authn.ReadKeys, s.showKeys))
 	handle("GET "+keysPage+"/new", s.signedIn(authn.WriteKeys, s.showNew))
@@ -88,8 +96,12 @@ func (s *Pages) protected(next http.Handler) http.Handler {
 // verdict on the access token is the same as at every endpoint.
 func (s *Pages) signedIn(rule authn.Rule, next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token, ok := s.Sessions.Token(w, r)
-		if !ok {
+		token, err := s.Sessions.Token(w, r)
+		if err != nil && !errors.Is(err, session.ErrNone) {
+			s.showUndecided(w, r)
+			return
+		}
+		if err != nil {
 			to := keysPage
 			if r.Method == http.MethodGet {
 				to = r.URL.RequestURI()
@@ -102,17 +114,26 @@ func (s *Pages) signedIn(rule authn.Rule, next handler) http.HandlerFunc {
 		}, rule)
 		switch {
 		case err != nil:
-			s.showProblem(w, r, http.StatusServiceUnavailable, "One moment",
-				"The server cannot tell yet who you are. Try again in a moment.")
+			s.showUndecided(w, r)
 		case denied.Denied() && denied.Code() == denial.InsufficientScope:
 			v := screen{Title: "Not for you", Data: denied.Code().Message() + "."}
 			s.show(w, r, http.StatusForbidden, "problem", v.of(p))
 		case denied.Denied():
 			redirectToSignIn(w, r, keysPage)
 		default:
-			next(w, r, p)
+			from := manage.Origin{Endpoint: "page", RequestID: door.RequestID(r.Context())}
+			next(w, r.WithContext(manage.From(r.Context(), from)), p)
 		}
 	}
+}
+
+// showUndecided says that the server cannot decide now who the user is. Browsers load the page again by themselves.
+func (s *Pages) showUndecided(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		w.Header().Set("Refresh", "2")
+	}
+	s.showProblem(w, r, http.StatusServiceUnavailable, "Temporarily unavailable",
+		"The server cannot decide now who you are. Try again in a moment.")
 }
 
 func redirectToSignIn(w http.ResponseWriter, r *http.Request, next string) {

@@ -38,6 +38,8 @@ DELETE /api/keys/acme-dev/MINE            +     +      -      -         +       
 DELETE /api/keys/acme-dev/THEIRS          +     0      -      -         0          -             -             -
 GET    /api/keys/acme-dev/MINE/activity   +     +      +      -         -          -             +             -
 GET    /api/keys/acme-dev/THEIRS/activity +     0      0      -         -          -             0             -
+GET    /api/keys/acme-dev/MINE/history    +     +      +      -         -          -             +             -
+GET    /api/keys/acme-dev/THEIRS/history  +     0      0      -         -          -             0             -
 GET    /api/admin/activity                +     -      -      -         -          -             -             -
 GET    /api/projects/globex-prod          -     -      -      -         -          -             -             -
 GET    /api/keys?project=globex-prod      -     -      -      -         -          -             -             -

@@ -208,6 +208,55 @@ var _ = Describe("the REST API", Ordered, func() {
 		Expect(call("GET", "/api/keys/acme-dev/first", member, nil).Status).To(Equal(404))
 	})
 
+	It("tells who changed a key, also after it is deleted", func(ctx SpecContext) {
+		t := created(member, body{"name": "told", "project": "acme-dev", "description": "SECRET-TEXT"})
+		created(admin, body{"name": "robot", "project": "acme-dev", "role": "admin", "actsFor": "itself"})
+		call("PATCH", "/api/keys/acme-dev/told", admin, body{"role": "viewer", "description": "SECRET-TEXT-2"})
+		second := call("POST", "/api/keys/acme-dev/told/rotate", member, body{"overlap": "1h"}).text("token")
+		Expect(call("PATCH", "/api/keys/acme-dev/told", member, body{"role": "admin"}).Status).To(Equal(403), "which changes nothing")
+		kubectl(ctx, "annotate", "apikey", "-n", "acme-dev", "told", "note=by-hand")
+		revoked := call("POST", "/api/keys/acme-dev/told/revoke", member, body{"reason": "SECRET-TEXT-3"})
+		Expect(revoked.Status).To(Equal(200))
+		history := func(token string) []string {
+			var out []string
+			r := call("GET", "/api/keys/acme-dev/told/history", token, nil)
+			if r.Status != 200 {
+				return []string{r.Raw}
+			}
+			Expect(r.Body).To(HaveKeyWithValue("recorded", true))
+			Expect(r.Raw).NotTo(Or(ContainSubstring("SECRET-TEXT"), ContainSubstring(t[6:40]), ContainSubstring(second[6:40])))
+			for _, i := range r.Body["items"].([]any) {
+				c, author := i.(body), "not recorded"
+				if a, ok := c["actor"].(body); ok {
+					author = a["username"].(string)
+				}
+				detail, _ := c["detail"].(string)
+				out = append(out, strings.TrimSpace(fmt.Sprintf("%s by %s via %s %s", c["operation"], author, c["endpoint"], detail)))
+			}
+			return out
+		}
+		want := []string{
+			"revoke by max@acme.example via rest state Active → Revoked; stateReason",
+			"change by not recorded via kubernetes",
+			"rotate by max@acme.example via rest",
+			"change by ada@acme.example via rest description; role member → viewer",
+			"create by max@acme.example via rest state Active; role member; scopes user:read projects:read keys:read keys:write activity:read; owner max@acme.example",
+		}
+		for _, token := range []string{member, admin} {
+			Eventually(func() []string { return history(token) }).Should(ConsistOf(want))
+		}
+		r := call("GET", "/api/keys/acme-dev/told/history", member, nil)
+		first := r.Body["items"].([]any)[0].(body)
+		Expect(first).To(And(HaveKeyWithValue("requestId", revoked.Header.Get("X-Request-Id")), HaveKeyWithValue("outcome", "done"), HaveKeyWithValue("before", HaveLen(2))))
+		Expect(call("GET", "/api/keys/acme-dev/told/history", foreign, nil).Status).To(Equal(403))
+
+		By("also after it is deleted, for an admin")
+		Expect(call("DELETE", "/api/keys/acme-dev/told", admin, nil).Status).To(Equal(204))
+		Eventually(func() []string { return history(admin) }).Should(ContainElement("delete by ada@acme.example via rest"))
+		Expect(call("GET", "/api/keys/acme-dev/told/history", member, nil).Status).To(Equal(404))
+		Expect(call("GET", "/api/keys/acme-dev/never/history", admin, nil).Status).To(Equal(404))
+	})
+
 	It("has the controller deliver to a Secret when asked to, and sees what kubectl makes", func(ctx SpecContext) {
 		r := call("POST", "/api/keys", member, body{"name": "to-secret", "project": "acme-dev", "delivery": "secret", "secretName": "delivered", "rotation": body{"every": "720h", "overlap": "1h"}})
 		Expect(r.Status).To(Equal(201), r.Raw)

@@ -302,6 +302,7 @@ func TestTheServerRecordsClaimsToDigestsOfTheKeyOnly(t *testing.T) {
 		{"a claim to a digest that the key does not have", "{digests: [{sha256: " + own + "}]}", "", record(other, now), "claims to the digests of spec.digests only"},
 		{"an earlier claim in the place of the recorded one", "{digests: [{sha256: " + own + "}]}", record(own, now), record(own, then), "claims to the digests of spec.digests only"},
 		{"a record of a key that is delivered", "{}", "", record(own, now), "claims to the digests of spec.digests only"},
+		{"no record of a key that is delivered, where there was one", "{}", record(own, now), "", "claims to the digests of spec.digests only"},
 		{"no claim where there was one", "{digests: [{sha256: " + own + "}]}", record(own, now), "", "claims to the digests of spec.digests only"},
 	} {
 		o, err := as(admin).Create(t.Context(), object(c.spec), metav1.CreateOptions{})

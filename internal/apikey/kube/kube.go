@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -86,6 +87,12 @@ func Rotation(o *v1alpha1.ApiKey, leading time.Time) apikey.Rotation {
 	if len(r.Requested) > maxRequest {
 		r.Requested = strings.ToValidUTF8(r.Requested[:maxRequest], "")
 	}
+	r.Requested = strings.Map(func(c rune) rune { // it becomes part of the status, which kubectl shows as YAML
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '\uFFFD'
+	}, r.Requested)
 	cadence, err := Cadence(o)
 	if err != nil {
 		r.Fault = err.Error()

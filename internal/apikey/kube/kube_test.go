@@ -145,6 +145,10 @@ func TestRotationReadsTheRequestAndTheRecord(t *testing.T) {
 	if r.Requested != strings.Repeat("x", 255) || r.Handled != "before" || !r.Last.Equal(now) || !r.Leading.Equal(now.Add(time.Minute)) {
 		t.Errorf("%+v", r)
 	}
+	o.Annotations[v1alpha1.RotateAnnotation] = "a\x1b[31m\u202e"
+	if got := kube.Rotation(o, now).Requested; got != "a\uFFFD[31m\uFFFD" {
+		t.Errorf("control characters in the request: %q", got)
+	}
 	if got := kube.Overlap(o); got != apikey.DefaultOverlap {
 		t.Errorf("default overlap %v", got)
 	}
@@ -210,6 +214,40 @@ func TestSetConditions(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, o.Status.Conditions)
 		} else if present && o.Status.Conditions[1].LastTransitionTime.Equal(&then) != c.keepsTime {
 			t.Errorf("%s: transition time %v", c.name, o.Status.Conditions[1].LastTransitionTime)
+		}
+	}
+}
+
+func TestTracesAreWhatTheObjectTellsOfItsChanges(t *testing.T) {
+	managed := func(manager, sub string, at time.Time) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: manager, Subresource: sub, Time: &metav1.Time{Time: at}}
+	}
+	const server = "system:serviceaccount:apikey-system:apikey-operator-server"
+	later := now.Add(time.Hour)
+	for _, c := range []struct {
+		name   string
+		author string
+		fields []metav1.ManagedFieldsEntry
+		want   []kube.Trace
+	}{
+		{"created by kubectl", "alice", []metav1.ManagedFieldsEntry{managed("kubectl-create", "", now), managed("apikey-operator", "status", later)},
+			[]kube.Trace{{At: now, Operation: "create", Author: "alice", Tool: "kubectl-create"}}},
+		{"created by kubectl without the webhook", "", []metav1.ManagedFieldsEntry{managed("kubectl-create", "", now)},
+			[]kube.Trace{{At: now, Operation: "create", Tool: "kubectl-create"}}},
+		{"created by kubectl, changed by the server", "alice", []metav1.ManagedFieldsEntry{managed("apikey-operator", "", later)},
+			[]kube.Trace{{At: now, Operation: "create", Author: "alice"}}},
+		{"created by the server, changed by kubectl in the same second", server, []metav1.ManagedFieldsEntry{managed("apikey-operator", "", now), managed("kubectl-edit", "", now)},
+			[]kube.Trace{{At: now, Operation: "change", Tool: "kubectl-edit"}}},
+		{"created by the server without the webhook", "", []metav1.ManagedFieldsEntry{managed("apikey-operator", "", now)}, nil},
+	} {
+		o := key(func(o *v1alpha1.ApiKey) {
+			o.ManagedFields = c.fields
+			if c.author != "" {
+				o.Annotations = map[string]string{v1alpha1.RequestedByAnnotation: c.author}
+			}
+		})
+		if got := kube.Traces(o); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,6 +43,8 @@ type Config struct {
 	URL          string   // public URL of this server, without a path
 	Key          []byte   // encrypts cookies; the same for all replicas
 	Client       *http.Client
+	Registry     Registry // nil: a Memory of this server alone
+	Log          *slog.Logger
 }
 
 // Sessions signs users in and out, and keeps each session in an encrypted cookie. Create one with New.
@@ -50,14 +53,23 @@ type Sessions struct {
 	sealer sealer
 	now    func() time.Time
 
+	registry Registry
+
 	mu       sync.Mutex
-	provider *oidc.Provider // nil until the issuer has answered
+	provider *oidc.Provider     // nil until the issuer has answered
+	flights  map[string]*flight // by the name of the refresh token
 }
 
 // New returns Sessions. The issuer does not have to be reachable yet.
 func New(c Config, now func() time.Time) (*Sessions, error) {
 	sealer, err := newSealer(c.Key)
-	return &Sessions{config: c, sealer: sealer, now: now}, err
+	if c.Registry == nil {
+		c.Registry = &Memory{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Sessions{config: c, sealer: sealer, now: now, registry: c.Registry}, err
 }
 
 // attempt is the content of the cookie of a sign-in that has begun.
@@ -68,6 +80,7 @@ type attempt struct {
 
 // session is the content of the cookie of a signed-in user.
 type session struct {
+	ID              string // random; the same after a refresh
 	Access, Refresh string
 	Expires, Ends   time.Time // of the access token, and of the session
 }
@@ -154,58 +167,77 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	if err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 {
 		return "", fmt.Errorf("%w: the identity token is not for this attempt", ErrAttempt)
 	}
-	return a.Next, s.keep(w, r, token, s.now().Add(sessionLifetime))
+	var before session
+	if s.sealer.read(r, sessionName, &before) == nil && before.ID != "" { // it is replaced
+		_ = s.registry.EndSession(r.Context(), before.ID, before.Ends)
+	}
+	return a.Next, s.keep(w, r, session{ID: random(), Access: token.AccessToken, Refresh: token.RefreshToken,
+		Expires: token.Expiry, Ends: s.now().Add(sessionLifetime)})
 }
 
-func (s *Sessions) keep(w http.ResponseWriter, r *http.Request, t *oauth2.Token, ends time.Time) error {
-	fresh := session{Access: t.AccessToken, Refresh: t.RefreshToken, Expires: t.Expiry, Ends: ends}
-	return s.sealer.write(w, r, sessionName, fresh, ends.Sub(s.now()))
+func (s *Sessions) keep(w http.ResponseWriter, r *http.Request, content session) error {
+	return s.sealer.write(w, r, sessionName, content, content.Ends.Sub(s.now()))
 }
 
-// Token returns the access token of the signed-in user and refreshes it shortly before it expires. It returns false if
-// the request has no valid session.
-func (s *Sessions) Token(w http.ResponseWriter, r *http.Request) (string, bool) {
+// ErrNone is the error of a request without a valid session.
+var ErrNone = errors.New("nobody is signed in")
+
+// Token returns the access token of the signed-in user and refreshes it shortly before it expires. It returns ErrNone
+// if the request has no valid session. Any other error means that this cannot be decided now: the session may be valid.
+func (s *Sessions) Token(w http.ResponseWriter, r *http.Request) (string, error) {
 	var current session
-	if s.sealer.read(r, sessionName, &current) != nil || !s.now().Before(current.Ends) {
-		return "", false
+	if s.sealer.read(r, sessionName, &current) != nil || current.ID == "" || !s.now().Before(current.Ends) {
+		return "", ErrNone
 	}
-	if s.now().Before(current.Expires.Add(-refreshBefore)) {
-		return current.Access, true
+	ended, err := s.registry.SessionEnded(r.Context(), current.ID)
+	switch {
+	case err != nil:
+		return "", err //nolint:wrapcheck // of our own database
+	case ended:
+		expire(w, r, sessionName, 0)
+		return "", ErrNone
+	case s.now().Before(current.Expires.Add(-refreshBefore)):
+		return current.Access, nil
 	}
-	if fresh, err := s.refresh(r.Context(), current); err == nil {
-		return fresh.AccessToken, s.keep(w, r, fresh, current.Ends) == nil
-	}
-	if s.now().Before(current.Expires) {
-		return current.Access, true
+	fresh, err := s.refreshOnce(r.Context(), current)
+	switch {
+	case err == nil:
+		next := session{ID: current.ID, Access: fresh.AccessToken, Refresh: fresh.RefreshToken, Expires: fresh.Expiry,
+			Ends: current.Ends}
+		return next.Access, s.keep(w, r, next)
+	case s.now().Before(current.Expires):
+		return current.Access, nil
+	case !refused(err):
+		return "", err
 	}
 	expire(w, r, sessionName, 0)
-	return "", false
+	return "", ErrNone
 }
 
-func (s *Sessions) refresh(ctx context.Context, current session) (*oauth2.Token, error) {
-	if current.Refresh == "" {
-		return nil, errors.New("the issuer has given no refresh token")
-	}
-	p, err := s.discover(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, s.config.Client), issuerTimeout)
-	defer cancel()
-	t, err := s.oauth(p).TokenSource(ctx, &oauth2.Token{RefreshToken: current.Refresh}).Token()
-	if err != nil {
-		return nil, fmt.Errorf("refresh session: %w", err)
-	}
-	return t, nil
-}
-
-// End ends the session and returns the URL that ends the issuer's own session too, or "/" if the issuer has none.
-func (s *Sessions) End(w http.ResponseWriter, r *http.Request) string {
+// End ends the session, in this browser and for every copy of its cookie, and revokes its refresh token at the issuer.
+// It returns the URL that ends the issuer's own session too, or "/" if the issuer has none. The error means that a copy
+// of the cookie may still be accepted.
+func (s *Sessions) End(w http.ResponseWriter, r *http.Request) (string, error) {
+	var current session
+	known := s.sealer.read(r, sessionName, &current) == nil && current.ID != ""
 	expire(w, r, sessionName, 0)
+	if known {
+		if err := s.registry.EndSession(r.Context(), current.ID, current.Ends); err != nil {
+			return "", err //nolint:wrapcheck // of our own database
+		}
+		if err := s.revoke(r.Context(), current.Refresh); err != nil {
+			s.config.Log.WarnContext(r.Context(), "the issuer has not revoked a refresh token", "error", err)
+		}
+	}
+	return s.issuerEnd(r.Context()), nil
+}
+
+// issuerEnd returns the URL that ends the issuer's own session, or "/" if the issuer has none.
+func (s *Sessions) issuerEnd(ctx context.Context) string {
 	var metadata struct {
 		End string `json:"end_session_endpoint"`
 	}
-	p, err := s.discover(r.Context())
+	p, err := s.discover(ctx)
 	if err != nil || p.Claims(&metadata) != nil || metadata.End == "" {
 		return "/"
 	}

@@ -4,6 +4,7 @@ package session
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,7 +45,7 @@ func browse(w *httptest.ResponseRecorder) *http.Request {
 func TestASessionIsSealedAndKeptToThisHost(t *testing.T) {
 	d := sessions(t, 1)
 	for _, size := range []int{10, 2000, 9000} {
-		s := session{Access: strings.Repeat("a", size), Refresh: "r", Expires: time.Now().Add(time.Hour), Ends: time.Now().Add(time.Hour)}
+		s := session{ID: "id", Access: strings.Repeat("a", size), Refresh: "r", Expires: time.Now().Add(time.Hour), Ends: time.Now().Add(time.Hour)}
 		w := httptest.NewRecorder()
 		if err := d.sealer.write(w, httptest.NewRequest(http.MethodGet, "/", nil), sessionName, s, time.Hour); err != nil {
 			t.Fatal(err)
@@ -53,10 +55,10 @@ func TestASessionIsSealedAndKeptToThisHost(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 		}
-		if got, ok := d.Token(httptest.NewRecorder(), browse(w)); !ok || got != s.Access {
-			t.Errorf("%d bytes: %v", size, ok)
+		if got, err := d.Token(httptest.NewRecorder(), browse(w)); err != nil || got != s.Access {
+			t.Errorf("%d bytes: %v", size, err)
 		}
-		if _, ok := sessions(t, 2).Token(httptest.NewRecorder(), browse(w)); ok {
+		if _, err := sessions(t, 2).Token(httptest.NewRecorder(), browse(w)); !errors.Is(err, ErrNone) {
 			t.Error("another key opens it")
 		}
 		renamed := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -73,7 +75,7 @@ func TestASessionIsSealedAndKeptToThisHost(t *testing.T) {
 			c.Value = c.Value[:len(c.Value)-1] + map[bool]string{true: "A", false: "B"}[c.Value[len(c.Value)-1] != 'A']
 			changed.AddCookie(c)
 		}
-		if _, ok := d.Token(httptest.NewRecorder(), changed); ok {
+		if _, err := d.Token(httptest.NewRecorder(), changed); !errors.Is(err, ErrNone) {
 			t.Error("a changed one is accepted")
 		}
 	}
@@ -91,18 +93,18 @@ func TestASessionEnds(t *testing.T) {
 		s    session
 		want bool
 	}{
-		"one under way is used":                          {session{Access: "a", Expires: now.Add(time.Hour), Ends: now.Add(time.Hour)}, true},
-		"one that has ended is not":                      {session{Access: "a", Expires: now.Add(time.Hour), Ends: now}, false},
-		"nor one whose token has, and cannot be renewed": {session{Access: "a", Expires: now.Add(-time.Second), Ends: now.Add(time.Hour)}, false},
-		"a token about to end is used until it does":     {session{Access: "a", Expires: now.Add(10 * time.Second), Ends: now.Add(time.Hour)}, true},
+		"one under way is used":                          {session{ID: "id", Access: "a", Expires: now.Add(time.Hour), Ends: now.Add(time.Hour)}, true},
+		"one that has ended is not":                      {session{ID: "id", Access: "a", Expires: now.Add(time.Hour), Ends: now}, false},
+		"nor one whose token has, and cannot be renewed": {session{ID: "id", Access: "a", Expires: now.Add(-time.Second), Ends: now.Add(time.Hour)}, false},
+		"a token about to end is used until it does":     {session{ID: "id", Access: "a", Expires: now.Add(10 * time.Second), Ends: now.Add(time.Hour)}, true},
 	} {
 		d := sessions(t, 1)
 		w := httptest.NewRecorder()
 		if err := d.sealer.write(w, httptest.NewRequest(http.MethodGet, "/", nil), sessionName, c.s, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := d.Token(httptest.NewRecorder(), browse(w)); ok != c.want {
-			t.Errorf("%s: %v", name, ok)
+		if _, err := d.Token(httptest.NewRecorder(), browse(w)); (err == nil) != c.want || err != nil && !errors.Is(err, ErrNone) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -130,8 +132,16 @@ func TestASignInBeginsAndEndsInOneBrowser(t *testing.T) {
 	}
 }
 
-// TestASignInAtARealIssuer goes the whole way: there, back, on when the access token ends, and out.
-func TestASignInAtARealIssuer(t *testing.T) {
+// world is a real issuer and Sessions that sign in there, with a clock.
+type world struct {
+	*Sessions
+	issuer *issuer.Issuer
+	caFile string
+	now    time.Time
+}
+
+func newWorld(t *testing.T, registry Registry) *world {
+	t.Helper()
 	const at = "https://localhost"
 	cert, err := cluster.NewCertificate(t.TempDir())
 	if err != nil {
@@ -148,63 +158,235 @@ func TestASignInAtARealIssuer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = i.Stop() })
-	pem, err := os.ReadFile(cert.CAFile)
+	w := &world{issuer: i, caFile: cert.CAFile, now: time.Now()}
+	w.Sessions = w.server(t, registry)
+	return w
+}
+
+// server returns one more server with the same key.
+func (w *world) server(t *testing.T, registry Registry) *Sessions {
+	t.Helper()
+	pem, err := os.ReadFile(w.caFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	now := time.Now()
-	d, err := New(Config{Issuer: i.URL, ClientID: issuer.ClientID, ClientSecret: issuer.ClientSecret, Audience: issuer.Audience, URL: at, Key: bytes.Repeat([]byte{1}, KeySize),
-		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}}, func() time.Time { return now })
+	d, err := New(Config{Issuer: w.issuer.URL, ClientID: issuer.ClientID, ClientSecret: issuer.ClientSecret, Audience: issuer.Audience, URL: "https://localhost", Key: bytes.Repeat([]byte{1}, KeySize),
+		Client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, Registry: registry}, func() time.Time { return w.now })
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
 
+// signIn goes the whole way, and returns the browser of who is signed in.
+func (w *world) signIn(t *testing.T) *http.Request {
+	t.Helper()
 	begun := httptest.NewRecorder()
-	if err := d.Begin(begun, httptest.NewRequest(http.MethodPost, "/login", nil), "/settings/api-keys?q=a"); err != nil {
+	if err := w.Begin(begun, httptest.NewRequest(http.MethodPost, "/login", nil), "/settings/api-keys?q=a"); err != nil {
 		t.Fatal(err)
 	}
 	to := begun.Header().Get("Location")
 	if !strings.Contains(to, "code_challenge_method=S256") || !strings.Contains(to, "nonce=") || !strings.Contains(to, "audience=") {
 		t.Errorf("sent to %s", to)
 	}
-	back, err := issuer.Approve(t.Context(), i.URL, cert.CAFile, to, "member")
+	back, err := issuer.Approve(t.Context(), w.issuer.URL, w.caFile, to, "member")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := browse(begun)
 	r.URL = back
 	done := httptest.NewRecorder()
-	next, err := d.Complete(done, r)
+	next, err := w.Complete(done, r)
 	if err != nil || next != "/settings/api-keys?q=a" {
 		t.Fatalf("%q, %v", next, err)
 	}
-	if _, err := d.Complete(httptest.NewRecorder(), r); err == nil {
+	if _, err := w.Complete(httptest.NewRecorder(), r); err == nil {
 		t.Error("a code is good twice")
 	}
-	signed := browse(done)
-	first, ok := d.Token(httptest.NewRecorder(), signed)
-	if !ok || strings.Count(first, ".") != 2 {
-		t.Fatalf("%q", first)
-	}
+	return browse(done)
+}
 
-	now = now.Add(9*time.Minute + 30*time.Second) // of ten
-	renewed := httptest.NewRecorder()
-	second, ok := d.Token(renewed, signed)
-	if !ok || second == first {
-		t.Errorf("not renewed: %v", ok)
+// TestASignInAtARealIssuer goes the whole way: there, back, on when the access token ends, and out.
+func TestASignInAtARealIssuer(t *testing.T) {
+	d := newWorld(t, nil)
+	signed := d.signIn(t)
+	first, err := d.Token(httptest.NewRecorder(), signed)
+	if err != nil || strings.Count(first, ".") != 2 {
+		t.Fatalf("%q, %v", first, err)
 	}
-	now = time.Now() // the new token's time counts from the real one
-	if again, ok := d.Token(httptest.NewRecorder(), browse(renewed)); !ok || again != second {
+	d.now = d.now.Add(9*time.Minute + 30*time.Second) // of ten
+	renewed := httptest.NewRecorder()
+	second, err := d.Token(renewed, signed)
+	if err != nil || second == first {
+		t.Errorf("not renewed: %v", err)
+	}
+	d.now = time.Now() // the new token's time counts from the real one
+	if again, err := d.Token(httptest.NewRecorder(), browse(renewed)); err != nil || again != second {
 		t.Error("what is renewed is not kept")
 	}
-	if to := d.End(httptest.NewRecorder(), signed); !strings.HasPrefix(to, i.URL+"oidc/logout?") || !strings.Contains(to, "client_id="+issuer.ClientID) {
-		t.Errorf("signed out to %s", to)
+	copied := browse(renewed)
+	to, err := d.End(httptest.NewRecorder(), browse(renewed))
+	if err != nil || !strings.HasPrefix(to, d.issuer.URL+"oidc/logout?") || !strings.Contains(to, "client_id="+issuer.ClientID) {
+		t.Errorf("signed out to %s, %v", to, err)
 	}
-	now = now.Add(13 * time.Hour)
-	if _, ok := d.Token(httptest.NewRecorder(), browse(renewed)); ok {
+	for name, r := range map[string]*http.Request{"a copy of its cookie": copied, "a copy from before it was renewed": signed} {
+		if _, err := d.Token(httptest.NewRecorder(), r); !errors.Is(err, ErrNone) {
+			t.Errorf("%s works after the sign-out: %v", name, err)
+		}
+	}
+	var s session
+	if err := d.sealer.read(copied, sessionName, &s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.refresh(t.Context(), s); !refused(err) {
+		t.Errorf("the issuer still accepts the refresh token: %v", err)
+	}
+
+	other := d.signIn(t)
+	d.now = d.now.Add(13 * time.Hour)
+	if _, err := d.Token(httptest.NewRecorder(), other); !errors.Is(err, ErrNone) {
 		t.Error("a session does not end")
+	}
+}
+
+func TestASignInEndsTheSessionThatItReplaces(t *testing.T) {
+	d := newWorld(t, nil)
+	signed := d.signIn(t)
+	begun := httptest.NewRecorder()
+	if err := d.Begin(begun, signed, "/"); err != nil {
+		t.Fatal(err)
+	}
+	back, err := issuer.Approve(t.Context(), d.issuer.URL, d.caFile, begun.Header().Get("Location"), "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := browse(begun)
+	for _, c := range signed.Cookies() {
+		r.AddCookie(c)
+	}
+	r.URL = back
+	if _, err := d.Complete(httptest.NewRecorder(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Token(httptest.NewRecorder(), signed); !errors.Is(err, ErrNone) {
+		t.Errorf("the session before works on: %v", err)
+	}
+}
+
+// TestManyTabsRefreshOnce is about an issuer that accepts each refresh token once, as the local one does: a browser that
+// opens again sends many requests with one cookie.
+func TestManyTabsRefreshOnce(t *testing.T) {
+	d := newWorld(t, nil)
+	signed := d.signIn(t)
+	d.now = d.now.Add(11 * time.Minute) // the access token has expired
+	tokens := make(chan string, 8)
+	var tabs sync.WaitGroup
+	for range cap(tokens) {
+		tabs.Go(func() {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			for _, c := range signed.Cookies() {
+				r.AddCookie(c)
+			}
+			token, err := d.Token(httptest.NewRecorder(), r)
+			if err != nil {
+				t.Errorf("a tab is signed out: %v", err)
+			}
+			tokens <- token
+		})
+	}
+	tabs.Wait()
+	first := <-tokens
+	for range cap(tokens) - 1 {
+		if token := <-tokens; token != first || token == "" {
+			t.Error("two tabs have different tokens")
+		}
+	}
+	d.now = d.now.Add(30 * time.Second)
+	if late, err := d.Token(httptest.NewRecorder(), signed); err != nil || late != first {
+		t.Errorf("a request that was sent before the cookie was renewed: %v", err)
+	}
+}
+
+// shared is a Registry as two servers have it: only one of them claims a refresh token.
+type shared struct {
+	Memory
+	mu      sync.Mutex
+	claimed map[string]bool
+	fault   error
+}
+
+func (s *shared) SessionEnded(ctx context.Context, id string) (bool, error) {
+	if s.fault != nil {
+		return false, s.fault
+	}
+	return s.Memory.SessionEnded(ctx, id)
+}
+
+func (s *shared) ClaimRefresh(_ context.Context, name string, _ time.Time) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.claimed[name]
+	s.claimed[name] = true
+	return !was, nil
+}
+
+func (s *shared) ReleaseRefresh(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.claimed, name)
+	return nil
+}
+
+func TestServersShareWhatTheyKnowOfSessions(t *testing.T) {
+	registry := &shared{claimed: map[string]bool{}}
+	d := newWorld(t, registry)
+	two := d.server(t, registry)
+	signed := d.signIn(t)
+	d.now = d.now.Add(11 * time.Minute)
+	renewed := httptest.NewRecorder()
+	if _, err := d.Token(renewed, signed); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if _, err := two.Token(w, signed); err == nil || errors.Is(err, ErrNone) || len(w.Result().Cookies()) != 0 {
+		t.Errorf("another server uses the refresh token again, or signs out: %v", err)
+	}
+	if token, err := two.Token(httptest.NewRecorder(), browse(renewed)); err != nil || token == "" {
+		t.Errorf("the renewed cookie at another server: %v", err)
+	}
+
+	registry.fault = errors.New("the database is unavailable")
+	w = httptest.NewRecorder()
+	if _, err := two.Token(w, browse(renewed)); err == nil || errors.Is(err, ErrNone) || len(w.Result().Cookies()) != 0 {
+		t.Errorf("without the database it is decided whether a session was ended: %v", err)
+	}
+	registry.fault = nil
+	if _, err := d.End(httptest.NewRecorder(), browse(renewed)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two.Token(httptest.NewRecorder(), browse(renewed)); !errors.Is(err, ErrNone) {
+		t.Errorf("a session that was ended works at another server: %v", err)
+	}
+}
+
+func TestAnIssuerThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
+	d := newWorld(t, nil)
+	signed := d.signIn(t)
+	d.now = d.now.Add(11 * time.Minute)
+	if err := d.issuer.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if _, err := d.Token(w, signed); err == nil || errors.Is(err, ErrNone) || len(w.Result().Cookies()) != 0 {
+		t.Errorf("signed out: %v", err)
+	}
+	if err := d.issuer.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := d.Token(httptest.NewRecorder(), signed); err != nil || token == "" {
+		t.Errorf("when the issuer answers again: %v", err)
 	}
 }
 

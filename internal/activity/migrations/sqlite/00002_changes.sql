@@ -1,0 +1,37 @@
+-- +goose Up
+-- Who changed which key. It names no row of keys: it outlives the key, and its use.
+CREATE TABLE changes (
+  id         INTEGER PRIMARY KEY,
+  at         INTEGER NOT NULL, -- Unix time in milliseconds
+  tenant     TEXT NOT NULL,
+  project    TEXT NOT NULL,
+  name       TEXT NOT NULL,
+  uid        TEXT NOT NULL,
+  operation  TEXT NOT NULL,
+  outcome    TEXT NOT NULL,
+  detail     TEXT NOT NULL,
+  before     TEXT NOT NULL, -- ids of credentials, separated by spaces
+  after      TEXT NOT NULL,
+  actor      TEXT NOT NULL, -- id of the account
+  username   TEXT NOT NULL,
+  role       TEXT NOT NULL,
+  method     TEXT NOT NULL,
+  actor_key  TEXT NOT NULL, -- the key that the actor used: namespace/name
+  credential TEXT NOT NULL, -- its id
+  endpoint   TEXT NOT NULL,
+  request    TEXT NOT NULL
+);
+CREATE INDEX changes_key ON changes (tenant, project, name, id);
+CREATE INDEX changes_age ON changes (at);
+
+-- When changes were lost, because the database was unavailable for longer than memory allows.
+CREATE TABLE change_gaps (
+  id    INTEGER PRIMARY KEY,
+  since INTEGER NOT NULL, -- Unix time in milliseconds
+  until INTEGER NOT NULL,
+  lost  INTEGER NOT NULL
+);
+
+-- +goose Down
+DROP TABLE change_gaps;
+DROP TABLE changes;
