@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -82,11 +83,12 @@ func admissionCertificate(mgr ctrl.Manager, cfg config.Controller, log *slog.Log
 	if a.Host == "" {
 		a.Host = "apikey-operator-admission." + own + ".svc"
 	}
-	bundle := &admission.CABundle{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	live := mgr.GetAPIReader()
 	made := &bootstrap.Certificate{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Client: mgr.GetClient(), Live: live,
 		Secret: client.ObjectKey{Namespace: own, Name: admission.CertificateSecret},
-		Hosts:  []string{a.Host}, Trust: bundle.Write, Log: log,
+		Hosts:  []string{a.Host}, Log: log,
+		Check: func(ctx context.Context, ca []byte) error { return admission.Trusted(ctx, live, ca) },
 	}
 	return made, made.Get, nil
 }

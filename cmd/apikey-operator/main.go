@@ -74,7 +74,7 @@ func command() *cobra.Command {
 				return runServer(cmd.Context(), cfg, kubeconfig, logger(cfg.LogLevel))
 			},
 		},
-		checkCommand())
+		checkCommand(), trustCommand(&kubeconfig))
 	return root
 }
 

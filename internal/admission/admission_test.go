@@ -190,7 +190,7 @@ func compare(t *testing.T, name string, got admission.Warnings, err error, want 
 	}
 }
 
-func TestTheCABundleIsWrittenIntoBothConfigurationsOnce(t *testing.T) {
+func TestTheCAIsWrittenIntoBothConfigurationsOnce(t *testing.T) {
 	name := metav1.ObjectMeta{Name: "apikey-operator"}
 	writes := 0
 	c := builder(t, &registrationv1.MutatingWebhookConfiguration{ObjectMeta: name, Webhooks: []registrationv1.MutatingWebhook{{Name: "a"}, {Name: "b"}}},
@@ -199,11 +199,19 @@ func TestTheCABundleIsWrittenIntoBothConfigurationsOnce(t *testing.T) {
 			writes++
 			return c.Update(ctx, o, opts...)
 		}}).Build()
-	bundle := &CABundle{Client: c, Live: c}
+	if err := Trusted(t.Context(), c, []byte("PEM")); !errors.Is(err, errUntrusted) {
+		t.Errorf("before: %v", err)
+	}
 	for range 2 {
-		if err := bundle.Write(t.Context(), []byte("PEM")); err != nil {
+		if err := Trust(t.Context(), c, []byte("PEM")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := Trusted(t.Context(), c, []byte("PEM")); err != nil {
+		t.Error(err)
+	}
+	if err := Trusted(t.Context(), c, []byte("another")); !errors.Is(err, errUntrusted) {
+		t.Errorf("another CA: %v", err)
 	}
 	var m registrationv1.MutatingWebhookConfiguration
 	var v registrationv1.ValidatingWebhookConfiguration
@@ -216,7 +224,7 @@ func TestTheCABundleIsWrittenIntoBothConfigurationsOnce(t *testing.T) {
 		t.Errorf("%s, %d writes", got, writes)
 	}
 	empty := builder(t).Build()
-	if err := (&CABundle{Client: empty, Live: empty}).Write(t.Context(), []byte("PEM")); !apierrors.IsNotFound(err) {
+	if err := Trust(t.Context(), empty, []byte("PEM")); !apierrors.IsNotFound(err) {
 		t.Errorf("without configurations: %v", err)
 	}
 }

@@ -38,11 +38,12 @@ type Certificate struct {
 	Live   client.Reader
 	Secret client.ObjectKey
 	Hosts  []string // DNS names, at least one
-	// Trust is called with the CA in PEM, repeatedly and by each replica. It is optional.
-	Trust func(ctx context.Context, ca []byte) error
+	// Check is called with the CA in PEM, repeatedly and by each replica. Its error is logged. It is optional.
+	Check func(ctx context.Context, ca []byte) error
 	Log   *slog.Logger
 
 	current atomic.Pointer[tls.Certificate]
+	ca      []byte // in PEM; only Start uses it
 }
 
 // Get implements tls.Config.GetCertificate.
@@ -68,6 +69,7 @@ func (c *Certificate) Start(ctx context.Context) error {
 				c.Log.WarnContext(ctx, "certificate", "secret", c.Secret.Name, "error", err)
 			}
 		}
+		c.check(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -89,10 +91,18 @@ func (c *Certificate) ensure(ctx context.Context) error {
 		return fmt.Errorf("load certificate of Secret %s: %w", c.Secret.Name, err)
 	}
 	c.current.Store(&pair)
-	if c.Trust == nil {
-		return nil
+	c.ca = secret.Data[caCert]
+	return nil
+}
+
+// check logs what Check says of the CA.
+func (c *Certificate) check(ctx context.Context) {
+	if c.Check == nil || c.ca == nil {
+		return
 	}
-	return c.Trust(ctx, secret.Data[caCert])
+	if err := c.Check(ctx, c.ca); err != nil && ctx.Err() == nil {
+		c.Log.WarnContext(ctx, "certificate", "secret", c.Secret.Name, "error", err)
+	}
 }
 
 // renew creates the certificate and its CA, as far as they are missing or about to expire, and stores them.

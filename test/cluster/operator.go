@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -114,7 +115,19 @@ func (c *Cluster) StartOperator(
 	if op.Server, err = c.startProcess(ctx, binary, "server", say, c.serverConfig(op.Issuer.URL, "")); err != nil {
 		return nil, err
 	}
-	return op, op.waitReady(ctx, op.Server.failed)
+	if err := op.waitReady(ctx, op.Server.failed); err != nil {
+		return nil, err
+	}
+	return op, c.trustWebhook(ctx, binary)
+}
+
+// trustWebhook does what the Job of the chart does, for which there is no node.
+func (c *Cluster) trustWebhook(ctx context.Context, binary string) error {
+	cmd := exec.CommandContext(ctx, binary, "trust-webhook", "--kubeconfig", c.Kubeconfig, "--namespace", systemNamespace)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("trust the admission webhook: %w: %s", err, out)
+	}
+	return nil
 }
 
 const (

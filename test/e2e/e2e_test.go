@@ -183,6 +183,10 @@ var _ = It("gives the server no verb on Secrets, and the controller no more than
 		Expect(can("server", verb, "secrets")).To(Equal("no"), verb)
 		Expect(can("server", verb, "pods")).To(Equal("no"), verb)
 		Expect(can("controller", verb, "clusterroles")).To(Equal("no"), verb)
+		for _, kind := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
+			may := can("controller", verb, kind+"/apikey-operator")
+			Expect(strings.HasSuffix(may, "yes")).To(Equal(verb == "get"), verb+" "+kind)
+		}
 	}
 	for _, verb := range []string{"create", "update", "patch", "delete"} {
 		Expect(can("server", verb, "apikeys")).To(Equal("yes"), verb) // for those who manage keys by REST
