@@ -241,6 +241,8 @@ var _ = Describe("from installing to uninstalling", Ordered, func() {
 		GinkgoWriter.Printf("helm install, until all Pods are ready: %s\n%s\n", time.Since(began).Round(time.Second/10), kubectl(ctx, "get", "pods", "-n", system))
 		GinkgoWriter.Println(helm(ctx, "test", "keys", "--logs", "--timeout", "2m"))
 		Expect(kubectl(ctx, "get", "validatingwebhookconfiguration", "apikey-operator", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}")).NotTo(BeEmpty())
+		By("the account that wrote this is gone, and the controller cannot")
+		Expect(kubectl(ctx, "get", "serviceaccounts,roles,clusterroles,jobs", "-A", "-o", "name")).NotTo(ContainSubstring("trust-webhook"))
 	})
 
 	It("asks the admission webhook through its Service", func(ctx SpecContext) {
@@ -328,7 +330,7 @@ var _ = Describe("from installing to uninstalling", Ordered, func() {
 		run(ctx, "kubectl", "apikey", "create", "watched", "-n", apps, "--wait")
 		out, err := try(ctx, "", "kubectl", "apikey", "create", "unseen", "-n", "elsewhere", "--wait", "--timeout=5s")
 		Expect(err).To(HaveOccurred())
-		Expect(out).To(ContainSubstring("the controller has not looked at it yet"))
+		Expect(out).To(ContainSubstring("the controller has not acted on it yet"))
 		rotate(ctx, "mounted")
 		neverRefused(ctx, "mounted")
 		report(ctx, "mounted, two servers", "mounted")
