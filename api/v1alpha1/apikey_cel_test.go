@@ -115,6 +115,7 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Entry("nor a brace too many", `{secret: {template: {data: {a: "{ {{ .Name }} }"}}}}`, `{secret: {template: {data: {a: "{{{ .Name }}"}}}}`, "nothing else in double braces"),
 	Entry("a label does not show the token", `{secret: {template: {labels: {team: "{{ .Name }}"}}}}`, `{secret: {template: {labels: {team: "{{ .Token }}"}}}}`, "not the token"),
 	Entry("nor does an annotation", `{secret: {template: {annotations: {until: "{{ .ExpiresAt }}"}}}}`, `{secret: {template: {annotations: {until: "{{ .Token }}"}}}}`, "not the token"),
+	Entry("digests have ids of their own", `{digests: [{sha256: `+strings.Repeat("a", 64)+`}, {sha256: `+strings.Repeat("a", 9)+strings.Repeat("b", 55)+`}]}`, `{digests: [{sha256: `+strings.Repeat("a", 64)+`}, {sha256: `+strings.Repeat("a", 10)+strings.Repeat("b", 54)+`}]}`, "must differ in their first ten digits"),
 	Entry("data is text, of any number of lines", `{secret: {template: {data: {a: "x\n\ty"}}}}`, `{secret: {template: {data: {a: "x\u009by"}}}}`, "without control characters"),
 	Entry("so is an annotation", `{secret: {template: {annotations: {a: "x\ny"}}}}`, `{secret: {template: {annotations: {a: "x\ry"}}}}`, "without control characters"),
 	Entry("and a label", `{secret: {template: {labels: {a: "x"}}}}`, `{secret: {template: {labels: {a: "x\uFFFEy"}}}}`, "without control characters"),
@@ -135,7 +136,7 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Entry("a digest has 64 lower-case digits", `{digests: [{sha256: "`+digest+`", hint: "…1234"}]}`, `{digests: [{sha256: "`+strings.ToUpper(digest)+`"}]}`, "spec.digests[0].sha256"),
 	Entry("no digest comes twice", `{digests: [{sha256: "`+digest+`"}, {sha256: "`+otherDigest+`"}]}`, `{digests: [{sha256: "`+digest+`"}, {sha256: "`+digest+`"}]}`, "Duplicate value"),
 	Entry("there is at least one", `{digests: [{sha256: "`+digest+`"}]}`, `{digests: []}`, "spec.digests"),
-	Entry("and at most four", `{digests: `+many(4, `{sha256: "`+digest[:63]+`%d"}`)+`}`, `{digests: `+many(5, `{sha256: "`+digest[:63]+`%d"}`)+`}`, "spec.digests: Too many"),
+	Entry("and at most four", `{digests: `+many(4, `{sha256: "%d`+digest[:63]+`"}`)+`}`, `{digests: `+many(5, `{sha256: "%d`+digest[:63]+`"}`)+`}`, "spec.digests: Too many"),
 	Entry("a hint is short", `{digests: [{sha256: "`+digest+`", hint: "0123456789abcdef"}]}`, `{digests: [{sha256: "`+digest+`", hint: "0123456789abcdefg"}]}`, "hint: Too long"),
 	Entry("no field can hold a token", `{}`, `{token: "not-a-field"}`, `unknown field "spec.token"`),
 )

@@ -347,6 +347,7 @@ type ApiKeySpec struct {
 	// digests are credentials that the operator never sees in plaintext. Excludes secret.
 	//
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.all(d, self.exists_one(e, e.sha256.substring(0, 10) == d.sha256.substring(0, 10)))",message="two digests of one key must differ in their first ten digits, which are their ids",reason=FieldValueInvalid
 	// +listType=map
 	// +listMapKey=sha256
 	// +kubebuilder:validation:MinItems=1

@@ -55,7 +55,7 @@ func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) err
 		}}},
 	)
 	hook := &admission.Webhook{Now: time.Now}
-	hook.Mount(server, mgr.GetScheme())
+	hook.Mount(server)
 	for _, r := range []manager.Runnable{keeper, server} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("set up admission: %w", err)

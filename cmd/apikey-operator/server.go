@@ -76,7 +76,9 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 		check := &envoy.ExtAuthz{Auth: s.auth, Proxies: cfg.Proxies()}
 		group.Go(func() error { return check.Serve(ctx, l, serving) })
 	}
-	return group.Wait()
+	err = group.Wait()
+	s.trail.Flush(context.WithoutCancel(ctx)) // also what was changed by the last requests
+	return err
 }
 
 // server holds what the endpoints share.

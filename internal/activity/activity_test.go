@@ -113,6 +113,19 @@ func TestOneKeyFromAnyNumberOfNetworksTakesABoundedNumberOfRows(t *testing.T) {
 	}
 }
 
+func TestDeniedUsesDoNotHideWhereAcceptedOnesComeFrom(t *testing.T) {
+	r := recorder()
+	for i := range 1000 {
+		r.Record(Use{Key: key(1), Outcome: 1, From: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), At: now})
+	}
+	r.Record(Use{Key: key(1), From: netip.MustParseAddr("192.0.2.7"), At: now})
+	for _, row := range r.drain() {
+		if row.Outcome == "" && row.Network != "192.0.2.0/24" {
+			t.Errorf("an accepted use is counted as of %q", row.Network)
+		}
+	}
+}
+
 func TestRecordingAllocatesNothingForWhatItKnows(t *testing.T) {
 	r := recorder()
 	u := Use{Key: key(1), From: netip.MustParseAddr("2001:db8::1"), At: now}
@@ -280,11 +293,24 @@ func TestStores(t *testing.T) {
 			if err := s.WriteChanges(t.Context(), nil, gap); err != nil {
 				t.Fatal(err)
 			}
-			got, err := s.Changes(t.Context(), "acme", one.Key.Project, one.Key.Name, 10)
+			got, err := s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: one.Key.Project, Name: one.Key.Name}, 10)
 			if want := (History{Changes: []Change{two, one}, Gaps: []Gap{gap}}); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v, %v", got, want, err)
 			}
-			if got, err = s.Changes(t.Context(), "acme", one.Key.Project, one.Key.Name, 1); err != nil || len(got.Changes) != 1 || !got.More {
+			if got, err = s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: one.Key.Project, Name: one.Key.Name, UID: key(2).uid()}, 9); err != nil || len(got.Changes) != 0 {
+				t.Errorf("of another key of that name: %+v, %v", got, err)
+			}
+			repeated := one
+			repeated.ID = [16]byte{1}
+			for range 2 { // the answer of the first was lost
+				if err := s.WriteChanges(t.Context(), []Change{repeated}, Gap{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err = s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: one.Key.Project, Name: one.Key.Name}, 9); err != nil || len(got.Changes) != 3 {
+				t.Errorf("a repeated write: %d changes, %v", len(got.Changes), err)
+			}
+			if got, err = s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: one.Key.Project, Name: one.Key.Name}, 1); err != nil || len(got.Changes) != 1 || !got.More {
 				t.Errorf("%+v, %v", got, err)
 			}
 		},
@@ -301,7 +327,7 @@ func TestStores(t *testing.T) {
 				t.Fatal(err)
 			}
 			for n, want := range map[int]int{1: changesOfKey, 2: 1} {
-				got, err := s.Changes(t.Context(), "acme", key(n).Project, key(n).Name, 2*changesOfKey)
+				got, err := s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: key(n).Project, Name: key(n).Name}, 2*changesOfKey)
 				if err != nil || len(got.Changes) != want || len(got.Gaps) != 0 || n == 1 && !got.Changes[0].At.Equal(all[changesOfKey+19].At) {
 					t.Errorf("key %d: %d changes, gaps %v, %v", n, len(got.Changes), got.Gaps, err)
 				}

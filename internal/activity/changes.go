@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Actor is who changed a key.
@@ -20,6 +22,7 @@ type Actor struct {
 
 // Change is one change of a key. It never contains a token.
 type Change struct {
+	ID                  [16]byte  // random, so that a change is stored once; zero: drawn when it is written
 	At                  time.Time // to the millisecond
 	Key                 KeyRef
 	Operation           string
@@ -28,6 +31,14 @@ type Change struct {
 	Before, After       []string // ids of the credentials that are not retired
 	Actor               Actor
 	Endpoint, RequestID string
+}
+
+// id returns the text form of the ID.
+func (c *Change) id() string {
+	if c.ID == ([16]byte{}) {
+		return uuid.NewString()
+	}
+	return uuid.UUID(c.ID).String()
 }
 
 // The outcomes of a Change.
@@ -66,11 +77,12 @@ func (s *Store) WriteChanges(ctx context.Context, changes []Change, gap Gap) err
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	rows := make([][]any, 0, len(changes))
 	for _, c := range changes {
-		rows = append(rows, []any{c.At.UnixMilli(), c.Key.Tenant, c.Key.Project, c.Key.Name, c.Key.uid(), c.Operation,
+		rows = append(rows, []any{c.id(), c.At.UnixMilli(), c.Key.Tenant, c.Key.Project, c.Key.Name, c.Key.uid(), c.Operation,
 			c.Outcome, c.Detail, strings.Join(c.Before, " "), strings.Join(c.After, " "), c.Actor.ID, c.Actor.Username,
 			c.Actor.Role, c.Actor.Method, c.Actor.Key, c.Actor.Credential, c.Endpoint, c.RequestID})
 	}
-	if err := s.insert(ctx, tx, "changes ("+changeColumns+")", rows, ""); err != nil {
+	tail := " ON CONFLICT (change_id) DO NOTHING" // a write whose answer was lost is repeated
+	if err := s.insert(ctx, tx, "changes (change_id, "+changeColumns+")", rows, tail); err != nil {
 		return err
 	}
 	if gap.Lost > 0 {
@@ -88,12 +100,22 @@ func (s *Store) WriteChanges(ctx context.Context, changes []Change, gap Gap) err
 const changeColumns = "at, tenant, project, name, uid, operation, outcome, detail, before, after, actor, username, " +
 	"role, method, actor_key, credential, endpoint, request"
 
-// Changes returns the last changes of the keys that had this name in a project while it belonged to the tenant.
-func (s *Store) Changes(ctx context.Context, tenant, project, name string, limit int) (History, error) {
+// NamedKey selects the keys that had a name in a project while it belonged to a tenant.
+type NamedKey struct {
+	Tenant, Project, Name string
+	UID                   string // of one of them; empty: all
+}
+
+// Changes returns the last changes of keys.
+func (s *Store) Changes(ctx context.Context, of NamedKey, limit int) (History, error) {
 	out := History{Changes: []Change{}, Gaps: []Gap{}}
+	if err := s.update(ctx); err != nil {
+		return History{}, err
+	}
 	query := "SELECT " + changeColumns + " FROM changes " +
-		"WHERE tenant = ? AND project = ? AND name = ? ORDER BY id DESC LIMIT ?"
-	err := s.each(ctx, query, []any{tenant, project, name, limit + 1}, func(row *sql.Rows) error {
+		"WHERE tenant = ? AND project = ? AND name = ? AND (? = '' OR uid = ?) ORDER BY id DESC LIMIT ?"
+	args := []any{of.Tenant, of.Project, of.Name, of.UID, of.UID, limit + 1}
+	err := s.each(ctx, query, args, func(row *sql.Rows) error {
 		var c Change
 		var at int64
 		var uid, before, after string

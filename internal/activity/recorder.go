@@ -19,8 +19,8 @@ const (
 	shards   = 8      // so that CPU cores rarely wait for each other
 	maxSlots = 16_384 // of one shard between two flushes
 
-	// A key has two shards, and each of them counts these by name in an hour. What comes from more networks, or needs
-	// more slots, is counted as OtherNetworks.
+	// A key has two shards, and each of them counts these by name in an hour, of accepted and of denied uses each. What
+	// comes from more networks, or is denied and needs more slots, is counted as OtherNetworks.
 	networksOfKey = 32
 	slotsOfKey    = 2048
 
@@ -72,7 +72,7 @@ type shard struct {
 type spread struct {
 	hour     uint32
 	slots    int
-	networks [][16]byte // that are counted by name
+	networks [2][][16]byte // that are counted by name: of accepted uses, and of denied ones
 }
 
 // Recorder counts uses in memory until drain. Create one with NewRecorder.
@@ -128,8 +128,22 @@ func (r *Recorder) Record(u Use) {
 // counted as one of OtherNetworks instead. Otherwise one token, even a revoked one, that is presented from any number
 // of addresses would fill memory and the database.
 func (s *shard) merge(at *slot) bool {
-	hour := at.minute / 60
-	of := s.spreads[at.uid]
+	of := s.spread(at.uid, at.minute/60)
+	networks := &of.networks[min(at.outcome, 1)] // apart, so that denied uses do not hide where accepted ones come from
+	known := at.bits == 0 || slices.Contains(*networks, at.network)
+	switch {
+	case at.bits > 0 && (at.outcome > 0 && of.slots >= slotsOfKey || !known && len(*networks) >= networksOfKey):
+		at.network, at.four, at.bits = [16]byte{}, false, otherBits
+		return true
+	case !known:
+		*networks = append(*networks, at.network)
+	}
+	return false
+}
+
+// spread returns how widely a key is used in that hour.
+func (s *shard) spread(uid [16]byte, hour uint32) *spread {
+	of := s.spreads[uid]
 	if of == nil {
 		if len(s.spreads) >= maxSlots {
 			maps.DeleteFunc(s.spreads, func(_ [16]byte, of *spread) bool { return of.hour != hour })
@@ -138,20 +152,12 @@ func (s *shard) merge(at *slot) bool {
 			clear(s.spreads)
 		}
 		of = &spread{}
-		s.spreads[at.uid] = of
+		s.spreads[uid] = of
 	}
 	if of.hour != hour {
 		*of = spread{hour: hour}
 	}
-	known := at.bits == 0 || slices.Contains(of.networks, at.network)
-	switch {
-	case at.bits > 0 && (of.slots >= slotsOfKey || !known && len(of.networks) >= networksOfKey):
-		at.network, at.four, at.bits = [16]byte{}, false, otherBits
-		return true
-	case !known:
-		of.networks = append(of.networks, at.network)
-	}
-	return false
+	return of
 }
 
 // Merged returns how many uses were counted without their network, because their key was used from too many.

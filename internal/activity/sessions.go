@@ -28,6 +28,9 @@ func (s *Store) EndSession(ctx context.Context, id string, until time.Time) erro
 
 // SessionEnded reports whether a session of the pages was ended.
 func (s *Store) SessionEnded(ctx context.Context, id string) (bool, error) {
+	if err := s.update(ctx); err != nil { // nothing else may have written since the database answers
+		return false, err
+	}
 	var one int
 	err := s.db.QueryRowContext(ctx, s.bind("SELECT 1 FROM ended_sessions WHERE id = ?"), id).Scan(&one)
 	switch {

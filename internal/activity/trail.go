@@ -4,10 +4,14 @@ package activity
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -46,7 +50,7 @@ func NewTrail(s *Store, log *slog.Logger) *Trail {
 
 // Record logs a change and keeps it to be written. It never waits for the database.
 func (t *Trail) Record(ctx context.Context, c Change) {
-	c.At = t.Now().Truncate(time.Millisecond).UTC()
+	c.ID, c.At = uuid.New(), t.Now().Truncate(time.Millisecond).UTC()
 	t.Log.InfoContext(context.WithoutCancel(ctx), "changed", "operation", c.Operation, "outcome", c.Outcome,
 		"key", c.Key.Project+"/"+c.Key.Name, "uid", c.Key.uid(), "detail", c.Detail, "before", c.Before, "after", c.After,
 		"actor", c.Actor.ID, "username", c.Actor.Username, "role", c.Actor.Role, "tenant", c.Key.Tenant,
@@ -65,14 +69,10 @@ func (t *Trail) Record(ctx context.Context, c Change) {
 		}
 		return
 	}
-	t.lost.Inc()
-	if t.gap.Lost++; t.gap.Lost == 1 {
-		t.gap.Since = c.At
-	}
-	t.gap.Until = c.At
+	t.lose(c.At)
 }
 
-// Run writes changes until ctx is done, and then those that remain.
+// Run writes changes until ctx is done. Call Flush when no more changes are made.
 func (t *Trail) Run(ctx context.Context) error {
 	if t.Store == nil {
 		return nil
@@ -86,9 +86,6 @@ func (t *Trail) Run(ctx context.Context) error {
 		case <-t.wake:
 			t.Flush(ctx)
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-			defer cancel()
-			t.Flush(last)
 			return nil
 		}
 	}
@@ -97,6 +94,9 @@ func (t *Trail) Run(ctx context.Context) error {
 // Flush writes the changes that are not written yet. What cannot be written is retried at the next call. While Run
 // runs, only Run may call it.
 func (t *Trail) Flush(ctx context.Context) {
+	if t.Store == nil {
+		return
+	}
 	t.mu.Lock()
 	changes, gap := t.unwritten, t.gap
 	t.mu.Unlock()
@@ -105,19 +105,54 @@ func (t *Trail) Flush(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if err := t.Store.WriteChanges(ctx, changes, gap); err != nil {
+	err := t.Store.WriteChanges(ctx, changes, gap)
+	if err != nil {
 		t.failures.Inc()
 		t.Log.WarnContext(ctx, "changes of keys cannot be written to the database; retrying", "error", err)
-		return
+		changes, gap = t.writeSingly(ctx, changes), Gap{}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unwritten = append([]Change(nil), t.unwritten[len(changes):]...)
 	if t.gap.Lost -= gap.Lost; t.gap.Lost == 0 {
 		t.gap = Gap{}
-	} else {
+	} else if gap.Lost > 0 {
 		t.gap.Since = gap.Until
 	}
+}
+
+// writeSingly writes changes one by one, so that one that the database refuses does not hold up the others. It returns
+// those that are done with: written, or lost because the database refuses them. It stops when the database does not
+// answer.
+func (t *Trail) writeSingly(ctx context.Context, changes []Change) []Change {
+	for i, c := range changes {
+		err := t.Store.WriteChanges(ctx, []Change{c}, Gap{})
+		if err != nil && !refusesData(err) {
+			return changes[:i]
+		}
+		if err != nil {
+			t.Log.ErrorContext(ctx, "the database refuses a change of a key; it is in the log only", "error", err)
+			t.mu.Lock()
+			t.lose(c.At)
+			t.mu.Unlock()
+		}
+	}
+	return changes
+}
+
+// refusesData reports whether PostgreSQL refuses a value (SQLSTATE class 22), which another attempt does not change.
+func refusesData(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && strings.HasPrefix(answer.Code, "22")
+}
+
+// lose counts a change that is not stored. The caller holds the lock.
+func (t *Trail) lose(at time.Time) {
+	t.lost.Inc()
+	if t.gap.Lost++; t.gap.Lost == 1 {
+		t.gap.Since = at
+	}
+	t.gap.Until = at
 }
 
 // Describe implements prometheus.Collector.

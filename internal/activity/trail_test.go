@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kaana/apikey-operator/test/postgres"
 )
 
 func TestAnUnavailableDatabaseLosesChangesOnlyWithARecordOfTheGap(t *testing.T) {
@@ -37,7 +39,7 @@ func TestAnUnavailableDatabaseLosesChangesOnlyWithARecordOfTheGap(t *testing.T) 
 	for range 2 { // a change is written once
 		trail.Flush(t.Context())
 	}
-	got, err := s.Changes(t.Context(), "acme", key(1).Project, key(1).Name, 2*maxUnwritten)
+	got, err := s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: key(1).Project, Name: key(1).Name}, 2*maxUnwritten)
 	if err != nil || len(got.Changes) != maxUnwritten {
 		t.Fatalf("%d changes, %v", len(got.Changes), err)
 	}
@@ -47,7 +49,39 @@ func TestAnUnavailableDatabaseLosesChangesOnlyWithARecordOfTheGap(t *testing.T) 
 	}
 	trail.Record(t.Context(), Change{Key: key(1), Operation: "revoke", Outcome: Done})
 	trail.Flush(t.Context())
-	if got, err = s.Changes(t.Context(), "acme", key(1).Project, key(1).Name, 1); err != nil || got.Changes[0].Operation != "revoke" || len(got.Gaps) != 1 {
+	if got, err = s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: key(1).Project, Name: key(1).Name}, 1); err != nil || got.Changes[0].Operation != "revoke" || len(got.Gaps) != 1 {
 		t.Errorf("%+v, %v", got.Changes[:1], err)
+	}
+}
+
+func TestAChangeThatTheDatabaseRefusesDoesNotHoldUpTheOthers(t *testing.T) {
+	server := postgres.Start(t)
+	s, err := Open(t.Context(), server.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	trail := NewTrail(s, slog.New(slog.DiscardHandler))
+	for _, detail := range []string{"one", "no database stores \x00", "two"} {
+		trail.Record(t.Context(), Change{Key: key(1), Operation: "change", Detail: detail})
+	}
+	for range 2 {
+		trail.Flush(t.Context())
+	}
+	got, err := s.Changes(t.Context(), NamedKey{Tenant: "acme", Project: key(1).Project, Name: key(1).Name}, 10)
+	if err != nil || len(got.Changes) != 2 || got.Changes[0].Detail != "two" || len(got.Gaps) != 1 || got.Gaps[0].Lost != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestSessionsDoNotWaitForTheFirstWrite(t *testing.T) {
+	db, err := sql.Open("sqlite", sqlite(filepath.Join(t.TempDir(), "a.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Store{db: db, ids: map[[16]byte]known{}, written: map[pair]int64{}} // as after a start without the database
+	t.Cleanup(func() { _ = s.Close() })
+	if ended, err := s.SessionEnded(t.Context(), "a"); err != nil || ended {
+		t.Errorf("%v, %v", ended, err)
 	}
 }

@@ -165,6 +165,9 @@ type statement struct {
 // Prune merges old minutes into hours, and deletes what is older than the retention, the networks of a key but the last
 // maxNetworks, its changes but the last changesOfKey, and keys of which nothing is left.
 func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Time) error {
+	if err := s.update(ctx); err != nil {
+		return err
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("prune activity: %w", err)

@@ -3,40 +3,58 @@
 package admission
 
 import (
+	"context"
 	"net/http"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// maxReview bounds the body of a review: two ApiKeys, each with annotations as large as Kubernetes allows (256 KiB),
-	// fit in.
-	maxReview = 1 << 20
-	// maxReviews bounds how many reviews are read and decoded at once, and with maxReview the memory that they take.
-	maxReviews = 64
+	// maxReview bounds the body of a review, as controller-runtime does: every ApiKey that the API server accepts fits
+	// in. With a lower bound, an author could make a key so large that it is created without a record of them.
+	maxReview = 7 << 20
+	// usualReview is larger than nearly all reviews.
+	usualReview = 64 << 10
+
+	// Reviews that are read and decoded at once take at most about twenty times these bytes. Large ones have a share of
+	// their own, so that they do not hold up the usual ones.
+	usualReviews = 128 * usualReview
+	largeReviews = maxReview
+
 	// reviewTimeout is as long as the API server waits (webhooks.yaml).
 	reviewTimeout = 2 * time.Second
 )
 
-// bounded limits what callers of a webhook can make it hold in memory: any Pod can call it. The API server goes on
-// without an answer when a limit is reached (failurePolicy Ignore).
-func bounded(next http.Handler) http.Handler {
-	slots := make(chan struct{}, maxReviews)
+// bounds limits what callers of the webhooks can make them hold in memory: any Pod can call them. The API server goes
+// on without an answer when a limit is reached (failurePolicy Ignore).
+type bounds struct{ usual, large *semaphore.Weighted }
+
+func newBounds() bounds {
+	return bounds{usual: semaphore.NewWeighted(usualReviews), large: semaphore.NewWeighted(largeReviews)}
+}
+
+func (b bounds) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxReview {
+		size, share := r.ContentLength, b.usual
+		switch {
+		case size > maxReview:
 			http.Error(w, "The review is too large", http.StatusRequestEntityTooLarge)
 			return
+		case size < 0: // unknown
+			size, share = maxReview, b.large
+		case size > usualReview:
+			share = b.large
 		}
-		late := time.NewTimer(reviewTimeout)
-		defer late.Stop()
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-late.C:
+		ctx, cancel := context.WithTimeout(r.Context(), reviewTimeout)
+		defer cancel()
+		if share.Acquire(ctx, max(size, 1)) != nil {
 			http.Error(w, "Too many reviews at once", http.StatusServiceUnavailable)
 			return
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(reviewTimeout)) // a slow body frees its slot
-		r.Body = http.MaxBytesReader(w, r.Body, maxReview)
+		defer share.Release(max(size, 1))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(reviewTimeout)) // a slow body frees its share
+		r.Body = http.MaxBytesReader(w, r.Body, size)
 		next.ServeHTTP(w, r)
 	})
 }

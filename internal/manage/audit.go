@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
@@ -21,6 +24,8 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
+
+const maxDetail = 2048 // bytes of the detail of a change
 
 // Origin is where a request came in, for the audit trail.
 type Origin struct {
@@ -38,10 +43,9 @@ func From(ctx context.Context, o Origin) context.Context {
 // record records a change that was made, or that may have been made because the API server did not answer. A refusal
 // changes nothing. before is nil for a key that was created, and after for one that was deleted.
 func (s *Service) record(ctx context.Context, p authn.Principal, a Action, before, after *v1alpha1.ApiKey, err error) {
-	var problem *Problem
 	unchanged := before != nil && after != nil && equality.Semantic.DeepEqual(before.Spec, after.Spec) &&
 		maps.Equal(before.Annotations, after.Annotations)
-	if s.Trail == nil || unchanged || errors.As(err, &problem) {
+	if s.Trail == nil || unchanged || refusedByCluster(err) {
 		return
 	}
 	o := after
@@ -66,9 +70,29 @@ func (s *Service) record(ctx context.Context, p authn.Principal, a Action, befor
 	s.Trail.Record(ctx, c)
 }
 
+// refusedByCluster reports whether an error is a definite answer, so that nothing has changed. After any other error
+// the change may have been made.
+func refusedByCluster(err error) bool {
+	var problem *Problem
+	var answer apierrors.APIStatus
+	switch {
+	case errors.As(err, &problem):
+		return true
+	case errors.As(err, &answer):
+		code := answer.Status().Code
+		return code >= http.StatusBadRequest && code < http.StatusInternalServerError && code != http.StatusRequestTimeout
+	}
+	return false
+}
+
 // operation names what was done: a change of the state alone is a suspension or resumption, however it was requested.
 func operation(a Action, before, after *v1alpha1.ApiKey) string {
 	if a != Change || before.Spec.State == after.Spec.State {
+		return a.String()
+	}
+	others := after.Spec.DeepCopy()
+	others.State, others.StateReason = before.Spec.State, before.Spec.StateReason
+	if !equality.Semantic.DeepEqual(before.Spec, *others) {
 		return a.String()
 	}
 	switch after.Spec.State {
@@ -121,7 +145,22 @@ func detail(before, after *v1alpha1.ApiKey) string {
 		}
 		slices.Sort(out)
 	}
-	return strings.Join(out, "; ")
+	return clean(strings.Join(out, "; "))
+}
+
+// clean bounds a text and removes what not every database can store. A request that the API server has not answered may
+// contain anything.
+func clean(s string) string {
+	s = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '\uFFFD'
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > maxDetail {
+		s = strings.ToValidUTF8(s[:maxDetail], "") + "…"
+	}
+	return s
 }
 
 func none(s string) string {
@@ -143,7 +182,7 @@ func owner(o *v1alpha1.Owner) string {
 	if o == nil {
 		return ""
 	}
-	return o.Username
+	return o.Username + " (" + o.ID + ")"
 }
 
 func moment(t *metav1.Time) string {

@@ -71,7 +71,7 @@ var errUnchanged = errors.New("unchanged")
 // edit reads a key, changes it, and writes it if it is still as it was read and the caller may do that.
 func (s *Service) edit(ctx context.Context, author authn.Principal, a Action, at target,
 	change func(*v1alpha1.ApiKey) error) (*v1alpha1.ApiKey, error) {
-	c, err := s.caller(ctx, author)
+	c, err := s.changer(ctx, author, a)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Service) stop(ctx context.Context, author authn.Principal, a Action, at
 		return o, err
 	}
 	after := o.DeepCopy()
-	after.Spec.State = state
+	after.Spec.State, after.Spec.StateReason = state, reason
 	if problem := Authorize(c, a, o, after); problem != nil {
 		return nil, problem
 	}
@@ -123,10 +123,7 @@ func (s *Service) stop(ctx context.Context, author authn.Principal, a Action, at
 	}
 	before := o.DeepCopy()
 	err = translate("patch", s.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, text)))
-	if err == nil {
-		after = o
-	}
-	s.record(ctx, author, a, before, after, err)
+	s.record(ctx, author, a, before, after, err) // not what others have changed meanwhile, which o has too
 	return o, err
 }
 
@@ -148,7 +145,7 @@ func (s *Service) Delete(ctx context.Context, author authn.Principal, project, n
 		if apierrors.IsConflict(err) && try < attempts {
 			continue
 		}
-		if apierrors.IsNotFound(err) { // another caller was faster, and is on record
+		if apierrors.IsNotFound(err) { // another client was faster
 			return nil
 		}
 		err = translate("delete", err)

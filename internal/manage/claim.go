@@ -14,33 +14,35 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
-// claim records that o owns its digests, at once: the first recorded claim to a digest wins, so nobody who sees the
-// digest in the ApiKey takes its token over. A claim that cannot be recorded here is recorded by the controller.
-func (s *Service) claim(ctx context.Context, o *v1alpha1.ApiKey) {
-	if !kube.Imported(o) {
-		return
-	}
+// claim records that o owns its digests, at once: the first recorded claim to a digest wins, so another author cannot
+// take over the token by importing its digest. A claim that cannot be recorded here is recorded by the controller.
+//
+// Only the token that was just drawn is claimed: nobody else can have had its digest before. Other digests of the key
+// may be another key's, which the controller knows.
+func (s *Service) claim(ctx context.Context, o *v1alpha1.ApiKey, token apikey.Token) {
 	for range attempts {
 		claimed := o.DeepCopy()
-		claimed.Status.Credentials = s.claims(o)
+		claimed.Status.Credentials = s.claims(o, token.Digest())
 		patch := client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{})
 		err := s.Client.Status().Patch(ctx, claimed, patch)
 		if err == nil {
 			*o = *claimed
 		}
-		if !apierrors.IsConflict(err) || s.Client.Get(ctx, client.ObjectKeyFromObject(o), o) != nil {
+		var now v1alpha1.ApiKey
+		if !apierrors.IsConflict(err) || s.Client.Get(ctx, client.ObjectKeyFromObject(o), &now) != nil {
 			return
 		}
+		*o = now
 	}
 }
 
-// claims returns the records of o as they are, without those of digests that are gone, and with its new digests.
-func (s *Service) claims(o *v1alpha1.ApiKey) []v1alpha1.Credential {
+// claims returns the records of o as they are, without those of digests that are gone, and with one of a new digest.
+func (s *Service) claims(o *v1alpha1.ApiKey, token apikey.Digest) []v1alpha1.Credential {
 	var fresh []apikey.Credential
 	owned := map[string]bool{}
 	for _, c := range kube.Credentials(o) {
 		owned[c.Digest.String()] = true
-		if c.Unrecorded {
+		if c.Unrecorded && c.Digest == token {
 			c.IssuedAt = s.Now()
 			fresh = append(fresh, c)
 		}

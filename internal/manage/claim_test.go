@@ -68,6 +68,26 @@ func TestATokenThatIsShownIsClaimedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	claimed("a", issued)
+	var o v1alpha1.ApiKey // its author adds another key's digest, and rotates
+	if err := store.Get(ctx, client.ObjectKey{Namespace: "acme-dev", Name: "a"}, &o); err != nil {
+		t.Fatal(err)
+	}
+	foreign := apikey.DigestOf("another key's").String()
+	o.Spec.Digests = append(o.Spec.Digests, v1alpha1.Digest{SHA256: foreign})
+	if err := store.Update(ctx, &o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Rotate(ctx, max, "acme-dev", "a", time.Hour, Idempotency{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Get(ctx, client.ObjectKey{Namespace: "acme-dev", Name: "a"}, &o); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range o.Status.Credentials {
+		if r.SHA256 == foreign {
+			t.Error("a rotation claims a digest that it has not made")
+		}
+	}
 	request.Name, request.Idempotency.Name = "b", "two"
 	meanwhile = func(c client.Client) { // the controller writes its conditions
 		var o v1alpha1.ApiKey

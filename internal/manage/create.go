@@ -33,7 +33,7 @@ type CreateRequest struct {
 
 // Create creates a key.
 func (s *Service) Create(ctx context.Context, author authn.Principal, in CreateRequest) (Issued, error) {
-	c, err := s.caller(ctx, author)
+	c, err := s.changer(ctx, author, Create)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -74,8 +74,8 @@ func (s *Service) write(ctx context.Context, author authn.Principal, o *v1alpha1
 	}
 	err := s.Client.Create(ctx, o)
 	s.record(ctx, author, Create, nil, o, translate("create", err))
-	if err == nil {
-		s.claim(ctx, o)
+	if err == nil && shown {
+		s.claim(ctx, o, issued.Token)
 	}
 	return issued, err
 }

@@ -21,6 +21,8 @@ import (
 const (
 	chunk   = 250  // ApiKeys asked for at once
 	maxScan = 5000 // ApiKeys looked at for one page; a page may be shorter for it, and say where to go on
+
+	maxLists = 100 // LISTs for one page: a tenant may have many projects
 )
 
 // State is the spec.state of a key, or Expired.
@@ -63,14 +65,14 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 	if err != nil {
 		return Page{}, err
 	}
-	page, scanned := Page{Keys: []v1alpha1.ApiKey{}}, 0
+	page, done := Page{Keys: []v1alpha1.ApiKey{}}, scan{}
 	for i, _ := slices.BinarySearch(projects, at.Project); i < len(projects); {
 		if at.Project != projects[i] {
 			at = cursor{Project: projects[i]}
 		}
 		list, err := s.chunk(ctx, reader, at)
 		if err != nil {
-			return Page{}, err
+			return page.until(at, done, err)
 		}
 		if page.Keys, at.Skip = s.collect(c, q, page.Keys, list.Items, at.Skip); at.Skip < len(list.Items) {
 			page.Next = at.String()
@@ -79,7 +81,7 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 		if at = (cursor{Project: projects[i], Continue: list.Continue}); list.Continue == "" {
 			i++
 		}
-		if scanned += len(list.Items); scanned >= maxScan && i < len(projects) {
+		if done.add(list); done.enough() && i < len(projects) {
 			if at.Continue == "" {
 				at.Project = projects[i]
 			}
@@ -88,6 +90,21 @@ func (s *Service) Find(ctx context.Context, reader authn.Principal, q Query) (Pa
 		}
 	}
 	return page, nil
+}
+
+// scan is how much was read for a page.
+type scan struct{ keys, lists int }
+
+func (s *scan) add(list *v1alpha1.ApiKeyList) { s.keys, s.lists = s.keys+len(list.Items), s.lists+1 }
+func (s *scan) enough() bool                  { return s.keys >= maxScan || s.lists >= maxLists }
+
+// until returns the page as it is if the caller may not list more now, with where to go on; and else the error.
+func (p Page) until(at cursor, done scan, err error) (Page, error) {
+	if done.lists == 0 || !errors.Is(err, errBusy) {
+		return Page{}, err
+	}
+	p.Next = at.String()
+	return p, nil
 }
 
 // limitedTo returns the caller in one project only; empty: in all.
@@ -120,8 +137,8 @@ func (s *Service) collect(c Caller, q Query, found, items []v1alpha1.ApiKey,
 // changes in between may be missed.
 func (s *Service) chunk(ctx context.Context, reader authn.Principal, at cursor) (*v1alpha1.ApiKeyList, error) {
 	for {
-		if !s.lists.allow(reader, s.Now()) {
-			return nil, &Problem{Kind: Busy, Message: "You search keys too often: try again in a second"}
+		if !s.lists.allow(reader, s.Now(), listsPerSecond, listsBurst) {
+			return nil, errBusy
 		}
 		var list v1alpha1.ApiKeyList
 		err := s.Client.List(ctx, &list, client.InNamespace(at.Project), client.Limit(chunk),

@@ -85,7 +85,7 @@ func (s *Service) replay(ctx context.Context, c Caller, o *v1alpha1.ApiKey, seen
 		if err != nil {
 			return Issued{}, translate("update", err)
 		}
-		s.claim(ctx, was)
+		s.claim(ctx, was, token)
 		return Issued{Key: was, Token: token, Shown: true}, nil
 	}
 }

@@ -33,7 +33,9 @@ func (s *Service) Rotate(ctx context.Context, author authn.Principal, project, n
 	if err != nil {
 		return Issued{Key: o}, err
 	}
-	s.claim(ctx, o)
+	if issued.Shown {
+		s.claim(ctx, o, issued.Token)
+	}
 	return issued, nil
 }
 

@@ -35,7 +35,7 @@ type Service struct {
 		Record(ctx context.Context, c activity.Change)
 	}
 
-	lists listLimit
+	lists, changes accountLimit
 }
 
 // Tenants knows which Namespaces belong to a tenant.

@@ -64,7 +64,7 @@ type GapView struct {
 // registerHistory registers the operation on the changes of a key.
 func (a *API) registerHistory(api huma.API) {
 	huma.Register(api, operation("GET", "/api/keys/{project}/{name}/history", "get-key-history", "Who changed a key",
-		"Changes over REST and the page are recorded with their author. Of changes by kubectl and Git, the cluster tells "+
+		"Changes over REST and the page are recorded with their author. Of changes by kubectl and Git, the cluster has "+
 			"the tool and the time of the last one. An admin sees the history of a deleted key too.",
 		authn.ReadActivity, 404),
 		a.getKeyHistory)
@@ -77,7 +77,7 @@ func (a *API) getKeyHistory(ctx context.Context, in *KeyPath) (*answer[HistoryVi
 	if err != nil && !deleted {
 		return nil, a.failed(ctx, err)
 	}
-	v, err2 := a.History(ctx, caller(ctx).Tenant, in.Project, in.Name, o)
+	v, err2 := a.History(ctx, caller(ctx), in.Project, in.Name, o)
 	if err2 != nil {
 		return nil, a.failed(ctx, err2)
 	}
@@ -87,12 +87,19 @@ func (a *API) getKeyHistory(ctx context.Context, in *KeyPath) (*answer[HistoryVi
 	return &answer[HistoryView]{v}, nil
 }
 
-// History returns who changed the key of that name: what the database has recorded, and what the object tells. The
-// object is nil for a key that was deleted.
-func (a *API) History(ctx context.Context, tenant, project, name string, o *v1alpha1.ApiKey) (HistoryView, error) {
+// History returns who changed the key of that name: what the database has recorded, and what the object shows. The
+// object is nil for a key that was deleted. Only an admin sees the changes of earlier keys of that name, which may have
+// been another account's.
+func (a *API) History(ctx context.Context, reader authn.Principal, project, name string, o *v1alpha1.ApiKey) (
+	HistoryView, error) {
 	v := HistoryView{Items: []ChangeView{}, Gaps: []GapView{}, Recorded: a.Activity != nil}
 	if a.Activity != nil {
-		found, err := a.Activity.Changes(ctx, tenant, project, name, maxChanges)
+		uid := ""
+		if reader.Role != authn.Admin && o != nil {
+			uid = string(o.UID)
+		}
+		key := activity.NamedKey{Tenant: reader.Tenant, Project: project, Name: name, UID: uid}
+		found, err := a.Activity.Changes(ctx, key, maxChanges)
 		if err != nil {
 			return v, fmt.Errorf("read history: %w", err)
 		}

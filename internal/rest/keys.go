@@ -118,17 +118,25 @@ func (a *API) list(ctx context.Context, q manage.Query) (*answer[page], error) {
 const (
 	considered = 5000 // keys that Attention sorts
 	attended   = 200  // keys that Attention returns
+	maxPages   = 5    // of a tenant with many projects, that Attention reads
 )
 
 // Attention returns the keys that a reader may see and that a person should look at first: those with anomalies, then
 // those that have not been used for longest.
 func (a *API) Attention(ctx context.Context, reader authn.Principal, q manage.Query) ([]KeyView, error) {
 	q.Limit, q.Cursor = considered, ""
-	found, err := a.Manage.Find(ctx, reader, q)
-	if err != nil {
-		return nil, err
+	var keys []v1alpha1.ApiKey
+	for range maxPages {
+		found, err := a.Manage.Find(ctx, reader, q)
+		if err != nil {
+			return nil, err
+		}
+		keys, q.Cursor = append(keys, found.Keys...), found.Next
+		if q.Limit = considered - len(keys); q.Limit <= 0 || q.Cursor == "" {
+			break
+		}
 	}
-	out := a.Views(ctx, reader.Tenant, found.Keys)
+	out := a.Views(ctx, reader.Tenant, keys)
 	slices.SortStableFunc(out, func(a, b KeyView) int {
 		unusual := cmp.Compare(len(b.Unusual), len(a.Unusual))
 		return cmp.Or(unusual, timeOf(a.LastUsedAt).Compare(timeOf(b.LastUsedAt)))

@@ -95,7 +95,7 @@ func (s *Pages) history(ctx context.Context, p authn.Principal, o *v1alpha1.ApiK
 	if authn.ReadActivity.Permit(p).Denied() {
 		return nil
 	}
-	v, err := s.API.History(ctx, p.Tenant, o.Namespace, o.Name, o)
+	v, err := s.API.History(ctx, p, o.Namespace, o.Name, o)
 	if err != nil {
 		s.Log.WarnContext(ctx, "cannot read the history of a key", "error", err)
 		return nil

@@ -58,8 +58,8 @@ func (s *Pages) Mount(mux *http.ServeMux) {
 		to, err := s.Sessions.End(w, r)
 		if err != nil {
 			s.Log.ErrorContext(r.Context(), "cannot end a session", "error", err)
-			s.showProblem(w, r, http.StatusServiceUnavailable, "Signed out here only",
-				"You are signed out in this browser. A copy of your session, if there is one, could not be ended.")
+			s.showProblem(w, r, http.StatusServiceUnavailable, "You are still signed in",
+				"The server could not end your session. Try again in a moment.")
 			return
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // a URL of the issuer
@@ -98,6 +98,7 @@ func (s *Pages) signedIn(rule authn.Rule, next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, err := s.Sessions.Token(w, r)
 		if err != nil && !errors.Is(err, session.ErrNone) {
+			s.Log.WarnContext(r.Context(), "cannot decide whether a session is valid", "error", err)
 			s.showUndecided(w, r)
 			return
 		}
@@ -116,7 +117,7 @@ func (s *Pages) signedIn(rule authn.Rule, next handler) http.HandlerFunc {
 		case err != nil:
 			s.showUndecided(w, r)
 		case denied.Denied() && denied.Code() == denial.InsufficientScope:
-			v := screen{Title: "Not for you", Data: denied.Code().Message() + "."}
+			v := screen{Title: "Access denied", Data: denied.Code().Message() + "."}
 			s.show(w, r, http.StatusForbidden, "problem", v.of(p))
 		case denied.Denied():
 			redirectToSignIn(w, r, keysPage)
@@ -133,7 +134,7 @@ func (s *Pages) showUndecided(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Refresh", "2")
 	}
 	s.showProblem(w, r, http.StatusServiceUnavailable, "Temporarily unavailable",
-		"The server cannot decide now who you are. Try again in a moment.")
+		"The server cannot verify your session now. Try again in a moment.")
 }
 
 func redirectToSignIn(w http.ResponseWriter, r *http.Request, next string) {
@@ -148,7 +149,7 @@ func (s *Pages) showSignIn(w http.ResponseWriter, r *http.Request) {
 func (s *Pages) beginSignIn(w http.ResponseWriter, r *http.Request) {
 	if err := s.Sessions.Begin(w, r, r.PostFormValue("next")); err != nil {
 		s.Log.WarnContext(r.Context(), "cannot begin the sign-in", "error", err)
-		s.showProblem(w, r, http.StatusServiceUnavailable, "One moment",
+		s.showProblem(w, r, http.StatusServiceUnavailable, "Temporarily unavailable",
 			"The identity provider does not answer. Try again in a moment.")
 	}
 }

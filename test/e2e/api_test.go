@@ -240,7 +240,7 @@ var _ = Describe("the REST API", Ordered, func() {
 			"change by not recorded via kubernetes",
 			"rotate by max@acme.example via rest",
 			"change by ada@acme.example via rest description; role member → viewer",
-			"create by max@acme.example via rest state Active; role member; scopes user:read projects:read keys:read keys:write activity:read; owner max@acme.example",
+			"create by max@acme.example via rest state Active; role member; scopes user:read projects:read keys:read keys:write activity:read; owner max@acme.example (auth0|1002)",
 		}
 		for _, token := range []string{member, admin} {
 			Eventually(func() []string { return history(token) }).Should(ConsistOf(want))

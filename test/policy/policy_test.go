@@ -191,10 +191,11 @@ func TestACompromisedServerWritesNothingButWhatRESTWrites(t *testing.T) {
 	for _, c := range []struct{ name, spec, metadata, refused string }{
 		{"a key that is shown once", "{role: admin, digests: [{sha256: " + digest + "}]}", ", labels: {auth.kaana.com/request: a}, annotations: {auth.kaana.com/request-sha256: b}", ""},
 		{"a key that is delivered", "{secret: {name: billing}}", "", ""},
-		{"a template", "{secret: {template: {data: {x: v}}}}", "", "may not write spec.secret.template"},
-		{"an empty template", "{secret: {template: {}}}", "", "may not write spec.secret.template"},
+		{"a template", "{secret: {template: {data: {x: v}}}}", "", "spec.secret"},
+		{"an empty template", "{secret: {template: {}}}", "", "spec.secret"},
+		{"another key of the Secret", "{secret: {key: .dockerconfigjson}}", "", "no more of spec.secret than its name"},
 		{"a restart", "{secret: {restart: [{kind: Deployment, name: web}]}}", "", "may not"},
-		{"a refresh", "{secret: {refresh: Pods}}", "", "may not write spec.secret.refresh"},
+		{"a refresh", "{secret: {refresh: Pods}}", "", "spec.secret"},
 		{"a label of another controller", "{}", ", labels: {argocd.argoproj.io/instance: x}", "its own labels only"},
 		{"an annotation of another controller", "{}", ", annotations: {reloader.stakater.com/auto: 'true'}", "its own annotations only"},
 		{"a finalizer", "{}", ", finalizers: [example.com/x]", "neither finalizers nor owner references"},
@@ -204,10 +205,14 @@ func TestACompromisedServerWritesNothingButWhatRESTWrites(t *testing.T) {
 	}
 	for _, c := range []struct{ name, from, to, metadata, refused string }{
 		{"a suspension of a key with a template", `{secret: {template: {data: {x: v}}}}`, `{state: Suspended, secret: {template: {data: {x: v}}}}`, ", annotations: {auth.kaana.com/suspended-by: a}", ""},
-		{"the template", `{secret: {template: {data: {x: v}}}}`, `{secret: {template: {data: {x: z}}}}`, "", "may not write spec.secret.template"},
-		{"a template of a key without", `{}`, `{secret: {template: {data: {x: z}}}}`, "", "may not write spec.secret.template"},
+		{"the template", `{secret: {template: {data: {x: v}}}}`, `{secret: {template: {data: {x: z}}}}`, "", "spec.secret"},
+		{"a template of a key without", `{}`, `{secret: {template: {data: {x: z}}}}`, "", "spec.secret"},
 		{"restarts", `{}`, `{secret: {restart: [{kind: Deployment, name: web}]}}`, "", "may not"},
-		{"the Secret's name", `{}`, `{secret: {name: other}}`, "", "to another Secret"},
+		{"the Secret's name", `{}`, `{secret: {name: other}}`, "", "may not change spec.secret"},
+		{"the key of the Secret", `{secret: {name: a}}`, `{secret: {name: a, key: tls.crt}}`, "", "may not change spec.secret"},
+		{"no template where there was one", `{secret: {template: {data: {x: v}}}}`, `{secret: {}}`, "", "may not change spec.secret"},
+		{"no restarts where there were some", `{secret: {restart: [{kind: Deployment, name: web}]}}`, `{secret: {}}`, "", "may not change spec.secret"},
+		{"no Secret where there was one", `{secret: {name: a}}`, `{}`, "", "may not change spec.secret"},
 		{"a finalizer", `{}`, `{}`, ", finalizers: [example.com/x]", "neither finalizers nor owner references"},
 	} {
 		expect(t, "change "+c.name, change(t, server, c.from, c.to, c.metadata), c.refused)
@@ -294,13 +299,17 @@ func TestTheServerRecordsClaimsToDigestsOfTheKeyOnly(t *testing.T) {
 	record := func(digest, at string) string {
 		return fmt.Sprintf(`{"id":%q,"sha256":%q,"phase":"Current","issuedAt":%q}`, digest[:10], digest, at)
 	}
-	const then, now = "2026-01-01T00:00:00Z", "2026-11-25T00:00:00Z"
+	const then, now = "2026-01-01T00:00:00Z", "2090-01-01T00:00:00Z" // before and after the key is made
 	for _, c := range []struct{ name, spec, before, after, refused string }{
 		{"the claim of a new key", "{digests: [{sha256: " + own + "}]}", "", record(own, now), ""},
 		{"one more claim", "{digests: [{sha256: " + own + "}, {sha256: " + second + "}]}", record(own, then), record(own, then) + "," + record(second, now), ""},
+		{"a claim from before the key was made", "{digests: [{sha256: " + own + "}]}", "", record(own, then), "claims to the digests of spec.digests only"},
+		{"a claim from before the key's last one", "{digests: [{sha256: " + own + "}, {sha256: " + second + "}]}", record(own, now), record(own, now) + "," + record(second, "2089-01-01T00:00:00Z"), "claims to the digests of spec.digests only"},
+		{"a second record of one digest", "{digests: [{sha256: " + own + "}]}", record(own, now), strings.Replace(record(own, now), `"id":"a`, `"id":"b`, 1) + "," + record(own, now), "claims to the digests of spec.digests only"},
+		{"a record under another id", "{digests: [{sha256: " + own + "}]}", "", strings.Replace(record(own, now), `"id":"a`, `"id":"b`, 1), "claims to the digests of spec.digests only"},
 		{"a claim in the place of one whose digest is gone", "{digests: [{sha256: " + own + "}]}", record(other, then), record(own, now), ""},
 		{"a claim to a digest that the key does not have", "{digests: [{sha256: " + own + "}]}", "", record(other, now), "claims to the digests of spec.digests only"},
-		{"an earlier claim in the place of the recorded one", "{digests: [{sha256: " + own + "}]}", record(own, now), record(own, then), "claims to the digests of spec.digests only"},
+		{"an earlier claim in the place of the recorded one", "{digests: [{sha256: " + own + "}]}", record(own, now), record(own, "2089-01-01T00:00:00Z"), "claims to the digests of spec.digests only"},
 		{"a record of a key that is delivered", "{}", "", record(own, now), "claims to the digests of spec.digests only"},
 		{"no record of a key that is delivered, where there was one", "{}", record(own, now), "", "claims to the digests of spec.digests only"},
 		{"no claim where there was one", "{digests: [{sha256: " + own + "}]}", record(own, now), "", "claims to the digests of spec.digests only"},

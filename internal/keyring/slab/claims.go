@@ -3,7 +3,8 @@
 package slab
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
@@ -12,29 +13,40 @@ import (
 // Several keys may claim one digest, because imported digests are not verified. The table has the credential with
 // the best claim; the other claims follow it in a doubly linked list, in any order.
 
+// fingerprint is a keyed hash of a digest, of half its size. Authors choose imported digests, so a part of the digest
+// would not do: an author could make up one that has that part in common with another key's. Without the secret nobody
+// can, and two random digests share a fingerprint about as likely as a token is guessed.
+type fingerprint [16]byte
+
+func (s *Slab) fingerprint(d *apikey.Digest) fingerprint {
+	var text [len(s.secret) + len(d)]byte
+	copy(text[:], s.secret[:])
+	copy(text[len(s.secret):], d[:])
+	sum := sha256.Sum256(text[:])
+	return fingerprint(sum[:16])
+}
+
 // holder returns the credential with the best claim to a digest, 0 when there is none.
-func (s *Slab) holder(prefix *[16]byte) ref {
+func (s *Slab) holder(print *fingerprint) ref {
 	if s.byDigest.used == 0 {
 		return 0
 	}
-	hash := s.hashDigest(prefix)
+	hash := hashOf(print)
 	for i := s.byDigest.start(hash); ; i = s.byDigest.step(i) {
 		r := s.byDigest.refs[i]
 		if r == 0 {
 			return 0
 		}
-		if s.credentials.at(r).prefix == *prefix {
+		if s.credentials.at(r).print == *print {
 			return r
 		}
 	}
 }
 
-// hashDigest uses a seed, because the author of an imported digest chooses its bytes.
-func (s *Slab) hashDigest(prefix *[16]byte) uint32 {
-	return uint32(maphash.Bytes(s.seed, prefix[:])) //nolint:gosec // a part of a hash is a hash
-}
+// hashOf returns a part of a keyed hash, which is one too.
+func hashOf(print *fingerprint) uint32 { return binary.LittleEndian.Uint32(print[:]) }
 
-func (s *Slab) hashCredential(r ref) uint32 { return s.hashDigest(&s.credentials.at(r).prefix) }
+func (s *Slab) hashCredential(r ref) uint32 { return hashOf(&s.credentials.at(r).print) }
 
 // precedes reports whether the first of two credentials has the better claim to their digest.
 func (s *Slab) precedes(a, b ref) bool { return s.claim(a).Precedes(s.claim(b)) }
@@ -50,12 +62,12 @@ func (s *Slab) claim(one ref) apikey.Claim {
 // enter adds a claim to its digest. It compares with the best claim only, however many there are.
 func (s *Slab) enter(one ref) {
 	c := s.credentials.at(one)
-	head := s.holder(&c.prefix)
+	head := s.holder(&c.print)
 	switch {
 	case head == 0:
-		s.byDigest.insert(s.hashDigest(&c.prefix), one, s.hashCredential)
+		s.byDigest.insert(hashOf(&c.print), one, s.hashCredential)
 	case s.precedes(one, head):
-		s.byDigest.swap(s.hashDigest(&c.prefix), head, one)
+		s.byDigest.swap(hashOf(&c.print), head, one)
 		s.link(one, head)
 	default:
 		s.link(one, s.credentials.at(head).rival)
@@ -70,7 +82,7 @@ func (s *Slab) leave(one ref) {
 		s.link(c.before, c.rival)
 		return
 	}
-	hash, best := s.hashDigest(&c.prefix), c.rival
+	hash, best := hashOf(&c.print), c.rival
 	if best == 0 {
 		s.byDigest.remove(hash, one, s.hashCredential)
 		return

@@ -3,6 +3,7 @@
 package slab
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"hash/maphash"
 	"iter"
@@ -23,6 +24,7 @@ type Slab struct {
 	byDigest    table // refs of the best claim to each digest
 	texts       arena
 	seed        maphash.Seed
+	secret      [32]byte // of fingerprints
 
 	scopes   shared[authn.Scopes, authn.Scopes]
 	networks shared[string, []netip.Prefix]
@@ -63,10 +65,9 @@ type Key struct {
 // ExpiresAt returns when the key expires, zero for never.
 func (k *Key) ExpiresAt() time.Time { return fromSeconds(k.expires) }
 
-// Credential is one stored credential. Half of its digest identifies it: finding another string with these 128
-// bits is as hard as guessing a key.
+// Credential is one stored credential. A fingerprint of its digest identifies it.
 type Credential struct {
-	prefix        [16]byte
+	print         fingerprint
 	key           ref
 	next          ref // credential of the same key
 	rival, before ref // others that claim the same digest: the best first, the rest in any order
@@ -83,8 +84,10 @@ func (c *Credential) ValidUntil() time.Time { return fromSeconds(c.until) }
 
 // New returns an empty slab.
 func New() *Slab {
-	return &Slab{seed: maphash.MakeSeed(), scopes: newShared[authn.Scopes, authn.Scopes](),
+	s := &Slab{seed: maphash.MakeSeed(), scopes: newShared[authn.Scopes, authn.Scopes](),
 		networks: newShared[string, []netip.Prefix]()}
+	_, _ = rand.Read(s.secret[:]) // never fails
+	return s
 }
 
 // Size returns how many keys and credentials are stored.
@@ -111,7 +114,8 @@ func (s *Slab) KeyOf(c *Credential) *Key { return s.keys.at(c.key) }
 // Holder returns the credential with the best claim to a digest, nil when there is none. It does not allocate.
 // The result is valid until the next Put or Drop.
 func (s *Slab) Holder(d *apikey.Digest) *Credential {
-	if r := s.holder((*[16]byte)(d[:16])); r != 0 {
+	print := s.fingerprint(d)
+	if r := s.holder(&print); r != 0 {
 		return s.credentials.at(r)
 	}
 	return nil
@@ -144,7 +148,7 @@ func (s *Slab) Put(r Record) {
 	at := s.keys.add(k)
 	s.byName.insert(s.hashName(r.Namespace, r.Name), at, s.hashKey)
 	for _, c := range r.Credentials {
-		stored := Credential{prefix: [16]byte(c.Digest[:16]), key: at, issued: toSeconds(c.IssuedAt),
+		stored := Credential{print: s.fingerprint(&c.Digest), key: at, issued: toSeconds(c.IssuedAt),
 			until: toSeconds(c.ValidUntil), Phase: c.Phase, unrecorded: c.Unrecorded, next: s.keys.at(at).first}
 		one := s.credentials.add(stored)
 		s.keys.at(at).first = one

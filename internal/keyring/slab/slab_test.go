@@ -70,6 +70,27 @@ func TestAKeyIsReadAsItWasPut(t *testing.T) {
 	}
 }
 
+func TestDigestsThatHaveAPartInCommonAreDistinct(t *testing.T) {
+	s := New()
+	for _, half := range []func(*apikey.Digest, *apikey.Digest){
+		func(to, from *apikey.Digest) { copy(to[:16], from[:16]) },
+		func(to, from *apikey.Digest) { copy(to[16:], from[16:]) },
+	} {
+		victim := digest("t")
+		crafted := digest("another")
+		half(&crafted, &victim)
+		r := key(0, "thief")
+		r.Credentials = []apikey.Credential{{Digest: crafted, Phase: apikey.Current, IssuedAt: born}}
+		replace(s, r)
+		if c := s.Holder(&victim); c != nil {
+			t.Errorf("a digest that shares half of its bytes is found as that of %s", s.Name(s.KeyOf(c)))
+		}
+		if s.Holder(&crafted) == nil {
+			t.Error("the digest itself is not found")
+		}
+	}
+}
+
 func TestTimesAreClampedToUnixSecondsOf32Bits(t *testing.T) {
 	for _, c := range []struct {
 		name     string

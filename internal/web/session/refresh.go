@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -19,6 +19,8 @@ import (
 const (
 	keepFlight = time.Minute // for requests that were sent with the cookie from before the refresh
 	maxFlights = 10_000
+
+	registryTimeout = 5 * time.Second
 )
 
 var (
@@ -35,21 +37,77 @@ type flight struct {
 	err   error
 }
 
+// flights are the uses of refresh tokens that are under way, or were a moment ago. The zero value is ready to use.
+type flights struct {
+	mu sync.Mutex
+	of map[string]*flight // by name
+}
+
+// flightName names the use of a refresh token: by the access token too, because some issuers keep the refresh token.
+func flightName(current session) string {
+	sum := sha256.Sum256([]byte(current.Refresh + " " + current.Access))
+	return hex.EncodeToString(sum[:])
+}
+
+// join returns the flight of that name, and whether the caller has to run it.
+func (fs *flights) join(name string, now time.Time) (f *flight, run bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f = fs.of[name]; f != nil && !f.over(now) {
+		return f, false
+	}
+	if len(fs.of) >= maxFlights {
+		maps.DeleteFunc(fs.of, func(_ string, f *flight) bool { return f.over(now) })
+	}
+	f = &flight{done: make(chan struct{}), began: now}
+	if fs.of == nil {
+		fs.of = map[string]*flight{}
+	}
+	fs.of[name] = f
+	return f, true
+}
+
+// over reports whether a flight has ended so long ago that no request waits for its result any more.
+func (f *flight) over(now time.Time) bool {
+	select {
+	case <-f.done:
+		return now.Sub(f.began) > keepFlight
+	default:
+		return false
+	}
+}
+
+// forget removes a flight that failed, so that the next request tries again.
+func (fs *flights) forget(name string, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.of[name] == f {
+		delete(fs.of, name)
+	}
+}
+
+// result returns the tokens of the flight that followed these, nil if there was none.
+func (fs *flights) result(current session) *oauth2.Token {
+	fs.mu.Lock()
+	f := fs.of[flightName(current)]
+	fs.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	<-f.done
+	return f.token
+}
+
 // refreshOnce returns the tokens that follow the current ones.
 func (s *Sessions) refreshOnce(ctx context.Context, current session) (*oauth2.Token, error) {
 	if current.Refresh == "" {
 		return nil, errNoRefresh
 	}
-	sum := sha256.Sum256([]byte(current.Refresh))
-	name := hex.EncodeToString(sum[:])
-	s.mu.Lock()
-	f := s.flights[name]
-	if f == nil {
-		f = &flight{done: make(chan struct{}), began: s.now()}
-		s.admit(name, f)
-		go s.fly(context.WithoutCancel(ctx), name, f, current)
+	name := flightName(current)
+	f, run := s.flights.join(name, s.now())
+	if run {
+		go s.runRefresh(context.WithoutCancel(ctx), name, f, current)
 	}
-	s.mu.Unlock()
 	select {
 	case <-f.done:
 		return f.token, f.err
@@ -58,19 +116,11 @@ func (s *Sessions) refreshOnce(ctx context.Context, current session) (*oauth2.To
 	}
 }
 
-// admit adds a flight, and forgets those that are over.
-func (s *Sessions) admit(name string, f *flight) {
-	if s.flights == nil || len(s.flights) >= maxFlights {
-		s.flights = map[string]*flight{}
-	}
-	maps.DeleteFunc(s.flights, func(_ string, old *flight) bool { return f.began.Sub(old.began) > keepFlight })
-	s.flights[name] = f
-}
-
-// fly uses a refresh token. A flight that fails is forgotten, so that the next request tries again.
-func (s *Sessions) fly(ctx context.Context, name string, f *flight, current session) {
-	defer close(f.done)
-	first, err := s.registry.ClaimRefresh(ctx, name, s.now())
+// runRefresh uses a refresh token, if no other server does.
+func (s *Sessions) runRefresh(ctx context.Context, name string, f *flight, current session) {
+	asked, cancel := context.WithTimeout(ctx, registryTimeout)
+	first, err := s.registry.ClaimRefresh(asked, name, s.now())
+	cancel()
 	switch {
 	case err != nil:
 		f.err = err
@@ -78,18 +128,15 @@ func (s *Sessions) fly(ctx context.Context, name string, f *flight, current sess
 		f.err = errElsewhere
 	default:
 		if f.token, f.err = s.refresh(ctx, current); f.err != nil {
-			f.err = errors.Join(f.err, s.registry.ReleaseRefresh(ctx, name))
+			release, cancel := context.WithTimeout(ctx, registryTimeout)
+			f.err = errors.Join(f.err, s.registry.ReleaseRefresh(release, name))
+			cancel()
 		}
 	}
 	if f.err != nil {
-		s.mu.Lock()
-		delete(s.flights, name)
-		s.mu.Unlock()
-		return
+		s.flights.forget(name, f)
 	}
-	if ended, err := s.registry.SessionEnded(ctx, current.ID); err == nil && ended { // meanwhile
-		_ = s.revoke(ctx, f.token.RefreshToken)
-	}
+	close(f.done)
 }
 
 func (s *Sessions) refresh(ctx context.Context, current session) (*oauth2.Token, error) {
@@ -106,11 +153,9 @@ func (s *Sessions) refresh(ctx context.Context, current session) (*oauth2.Token,
 	return t, nil
 }
 
-// refused reports whether the issuer has refused a refresh token, so that the session is over. Any other error means
-// that it could not be asked.
+// refused reports whether the issuer has refused a refresh token (RFC 6749, section 5.2), so that the session is over.
+// Any other error says nothing of the session: a proxy in between may have answered, or our credentials may be wrong.
 func refused(err error) bool {
 	var answer *oauth2.RetrieveError
-	return errors.Is(err, errNoRefresh) || errors.As(err, &answer) && answer.Response != nil &&
-		answer.Response.StatusCode < http.StatusInternalServerError &&
-		answer.Response.StatusCode != http.StatusTooManyRequests
+	return errors.Is(err, errNoRefresh) || errors.As(err, &answer) && answer.ErrorCode == "invalid_grant"
 }

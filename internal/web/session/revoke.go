@@ -59,7 +59,10 @@ func revocationOf(p *oidc.Provider) (at revocation, err error) {
 
 func (s *Sessions) revocationRequest(ctx context.Context, at revocation, refresh string) (*http.Request, error) {
 	form := url.Values{"token": {refresh}, "token_type_hint": {"refresh_token"}}
-	methods := slices.Concat(at.Methods, at.Tokens)
+	methods := at.Methods
+	if len(methods) == 0 { // RFC 8414 gives them the same default
+		methods = at.Tokens
+	}
 	basic := s.config.ClientSecret != "" && (len(methods) == 0 || slices.Contains(methods, "client_secret_basic"))
 	if !basic {
 		form.Set("client_id", s.config.ClientID)

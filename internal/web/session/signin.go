@@ -56,8 +56,9 @@ type Sessions struct {
 	registry Registry
 
 	mu       sync.Mutex
-	provider *oidc.Provider     // nil until the issuer has answered
-	flights  map[string]*flight // by the name of the refresh token
+	provider *oidc.Provider // nil until the issuer has answered
+
+	flights flights
 }
 
 // New returns Sessions. The issuer does not have to be reachable yet.
@@ -169,7 +170,9 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	}
 	var before session
 	if s.sealer.read(r, sessionName, &before) == nil && before.ID != "" { // it is replaced
-		_ = s.registry.EndSession(r.Context(), before.ID, before.Ends)
+		if err := s.end(r.Context(), before); err != nil {
+			return "", err
+		}
 	}
 	return a.Next, s.keep(w, r, session{ID: random(), Access: token.AccessToken, Refresh: token.RefreshToken,
 		Expires: token.Expiry, Ends: s.now().Add(sessionLifetime)})
@@ -180,7 +183,7 @@ func (s *Sessions) keep(w http.ResponseWriter, r *http.Request, content session)
 }
 
 // ErrNone is the error of a request without a valid session.
-var ErrNone = errors.New("nobody is signed in")
+var ErrNone = errors.New("the request has no valid session")
 
 // Token returns the access token of the signed-in user and refreshes it shortly before it expires. It returns ErrNone
 // if the request has no valid session. Any other error means that this cannot be decided now: the session may be valid.
@@ -189,7 +192,9 @@ func (s *Sessions) Token(w http.ResponseWriter, r *http.Request) (string, error)
 	if s.sealer.read(r, sessionName, &current) != nil || current.ID == "" || !s.now().Before(current.Ends) {
 		return "", ErrNone
 	}
-	ended, err := s.registry.SessionEnded(r.Context(), current.ID)
+	asked, cancel := context.WithTimeout(r.Context(), registryTimeout)
+	ended, err := s.registry.SessionEnded(asked, current.ID)
+	cancel()
 	switch {
 	case err != nil:
 		return "", err //nolint:wrapcheck // of our own database
@@ -215,21 +220,36 @@ func (s *Sessions) Token(w http.ResponseWriter, r *http.Request) (string, error)
 }
 
 // End ends the session, in this browser and for every copy of its cookie, and revokes its refresh token at the issuer.
-// It returns the URL that ends the issuer's own session too, or "/" if the issuer has none. The error means that a copy
-// of the cookie may still be accepted.
+// It returns the URL that ends the issuer's own session too, or "/" if the issuer has none. After an error the session
+// goes on, and the user can sign out again.
 func (s *Sessions) End(w http.ResponseWriter, r *http.Request) (string, error) {
 	var current session
 	known := s.sealer.read(r, sessionName, &current) == nil && current.ID != ""
-	expire(w, r, sessionName, 0)
 	if known {
-		if err := s.registry.EndSession(r.Context(), current.ID, current.Ends); err != nil {
-			return "", err //nolint:wrapcheck // of our own database
-		}
-		if err := s.revoke(r.Context(), current.Refresh); err != nil {
-			s.config.Log.WarnContext(r.Context(), "the issuer has not revoked a refresh token", "error", err)
+		if err := s.end(r.Context(), current); err != nil {
+			return "", err
 		}
 	}
+	expire(w, r, sessionName, 0)
 	return s.issuerEnd(r.Context()), nil
+}
+
+// end ends a session for every copy of its cookie, and revokes its refresh tokens, also when the browser does not wait.
+func (s *Sessions) end(ctx context.Context, of session) error {
+	ctx = context.WithoutCancel(ctx)
+	asked, cancel := context.WithTimeout(ctx, registryTimeout)
+	err := s.registry.EndSession(asked, of.ID, of.Ends)
+	cancel()
+	refresh := []string{of.Refresh}
+	if next := s.flights.result(of); next != nil && next.RefreshToken != of.Refresh {
+		refresh = append(refresh, next.RefreshToken) // of which the browser has no cookie yet
+	}
+	for _, token := range refresh {
+		if err := s.revoke(ctx, token); err != nil {
+			s.config.Log.WarnContext(ctx, "the issuer has not revoked a refresh token", "error", err)
+		}
+	}
+	return err //nolint:wrapcheck // of our own database
 }
 
 // issuerEnd returns the URL that ends the issuer's own session, or "/" if the issuer has none.

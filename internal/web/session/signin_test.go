@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -324,6 +325,13 @@ func (s *shared) SessionEnded(ctx context.Context, id string) (bool, error) {
 	return s.Memory.SessionEnded(ctx, id)
 }
 
+func (s *shared) EndSession(ctx context.Context, id string, until time.Time) error {
+	if s.fault != nil {
+		return s.fault
+	}
+	return s.Memory.EndSession(ctx, id, until)
+}
+
 func (s *shared) ClaimRefresh(_ context.Context, name string, _ time.Time) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -368,6 +376,75 @@ func TestServersShareWhatTheyKnowOfSessions(t *testing.T) {
 	}
 	if _, err := two.Token(httptest.NewRecorder(), browse(renewed)); !errors.Is(err, ErrNone) {
 		t.Errorf("a session that was ended works at another server: %v", err)
+	}
+}
+
+// TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain is about issuers that do not rotate refresh tokens.
+func TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain(t *testing.T) {
+	answer, status := `{"access_token":"t%d","token_type":"Bearer","expires_in":600,"refresh_token":"same"}`, http.StatusOK
+	calls := 0
+	var url string
+	at := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path != "/token" {
+			_, _ = fmt.Fprintf(w, `{"issuer":%q,"authorization_endpoint":"%[1]s/a","token_endpoint":"%[1]s/token","jwks_uri":"%[1]s/keys"}`, url)
+			return
+		}
+		calls++
+		w.WriteHeader(status)
+		_, _ = fmt.Fprint(w, strings.ReplaceAll(answer, "%d", fmt.Sprint(calls)))
+	}))
+	t.Cleanup(at.Close)
+	url = at.URL
+	now := time.Now()
+	d, err := New(Config{Issuer: url, ClientID: "c", URL: "https://localhost", Key: bytes.Repeat([]byte{1}, KeySize), Client: at.Client()}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if err := d.keep(w, httptest.NewRequest(http.MethodGet, "/", nil), session{ID: "id", Access: "t0", Refresh: "same", Expires: now, Ends: now.Add(12 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		r := browse(w)
+		w = httptest.NewRecorder()
+		if token, err := d.Token(w, r); err != nil || token != fmt.Sprint("t", i+1) {
+			t.Fatalf("refresh %d: %s, %v", i+1, token, err)
+		}
+		now = now.Add(time.Hour)
+	}
+	for _, c := range []struct {
+		name, answer string
+		status       int
+		over         bool
+	}{
+		{"a proxy that knows no such path", "not found", http.StatusNotFound, false},
+		{"a client secret that is no longer right", `{"error":"invalid_client"}`, http.StatusUnauthorized, false},
+		{"an issuer that is busy", `{"error":"temporarily_unavailable"}`, http.StatusBadRequest, false},
+		{"a refresh token that was revoked", `{"error":"invalid_grant"}`, http.StatusBadRequest, true},
+	} {
+		answer, status = c.answer, c.status
+		if _, err := d.Token(httptest.NewRecorder(), browse(w)); err == nil || errors.Is(err, ErrNone) != c.over {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestASignOutThatCannotBeStoredCanBeRepeated(t *testing.T) {
+	registry := &shared{claimed: map[string]bool{}}
+	d := newWorld(t, registry)
+	signed := d.signIn(t)
+	registry.fault = errors.New("the database is unavailable")
+	w := httptest.NewRecorder()
+	if _, err := d.End(w, signed); err == nil || len(w.Result().Cookies()) != 0 {
+		t.Errorf("the cookie is gone, and the session is not: %v", err)
+	}
+	registry.fault = nil
+	if _, err := d.End(httptest.NewRecorder(), signed); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Token(httptest.NewRecorder(), signed); !errors.Is(err, ErrNone) {
+		t.Error(err)
 	}
 }
 

@@ -1,7 +1,8 @@
 -- +goose Up
--- Who changed which key. It names no row of keys: it outlives the key, and its use.
+-- Changes of keys. There is no foreign key, because changes outlive the key and its use.
 CREATE TABLE changes (
   id         INTEGER PRIMARY KEY,
+  change_id TEXT NOT NULL UNIQUE, -- so that a write that is repeated stores it once
   at         INTEGER NOT NULL, -- Unix time in milliseconds
   tenant     TEXT NOT NULL,
   project    TEXT NOT NULL,
