@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package policy embeds the policies of this folder, so that the controller can tell whether the cluster has them as
+// Package policy embeds the policies of this folder, so that the controller can check that the cluster has them as
 // they are here. The Helm chart and kustomize install them.
 package policy
 

@@ -47,7 +47,7 @@ func (c *cli) history() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history NAME",
 		Short: "Show who changed a key",
-		Long: `Show who changed a key. The cluster tells which tool changed it last, and who created it. The server
+		Long: `Show who changed a key. The cluster knows which tool changed it last, and who created it. The server
 has a record of each change over REST and the page, with its author. For that, give --server-url, and on
 standard input a token that may see the key (scope activity:read). An admin's token also shows the history
 of a key that was deleted.`,
@@ -73,7 +73,7 @@ of a key that was deleted.`,
 			if err != nil {
 				return err
 			}
-			c.notef("What the cluster tells. " +
+			c.notef("From the cluster alone. " +
 				"For changes over REST and the page give --server-url, and a token on standard input.")
 			return c.printHistory(tracesOf(o))
 		},
@@ -83,7 +83,7 @@ of a key that was deleted.`,
 	return cmd
 }
 
-// tracesOf returns what an ApiKey itself tells of its changes.
+// tracesOf returns what an ApiKey itself shows of its changes.
 func tracesOf(o *v1alpha1.ApiKey) (out historyView) {
 	out.Recorded = true // printHistory does not speak of the server's database
 	for _, t := range kube.Traces(o) {

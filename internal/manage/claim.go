@@ -5,6 +5,7 @@ package manage
 import (
 	"context"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,11 +44,26 @@ func (s *Service) claims(o *v1alpha1.ApiKey, token apikey.Digest) []v1alpha1.Cre
 	for _, c := range kube.Credentials(o) {
 		owned[c.Digest.String()] = true
 		if c.Unrecorded && c.Digest == token {
-			c.IssuedAt = s.Now()
+			c.IssuedAt = s.claimTime(o)
 			fresh = append(fresh, c)
 		}
 	}
 	gone := func(r v1alpha1.Credential) bool { return !owned[r.SHA256] }
 	kept := slices.DeleteFunc(slices.Clone(o.Status.Credentials), gone)
 	return append(kept, kube.Records(fresh)...)
+}
+
+// claimTime returns the time of a new claim: now, but not before the key and its other claims, as the policy of the
+// server's account demands. Clocks differ a little, and the controller rounds its claims up.
+func (s *Service) claimTime(o *v1alpha1.ApiKey) time.Time {
+	at := s.Now()
+	if o.CreationTimestamp.After(at) {
+		at = o.CreationTimestamp.Time
+	}
+	for _, r := range o.Status.Credentials {
+		if r.IssuedAt.After(at) {
+			at = r.IssuedAt.Time
+		}
+	}
+	return at
 }

@@ -68,6 +68,23 @@ func TestATokenThatIsShownIsClaimedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	claimed("a", issued)
+	for _, ahead := range []time.Duration{time.Hour, 0} { // the clock goes back: a claim does not
+		s.Now = func() time.Time { return time.Now().Add(ahead) }
+		if issued, err = s.Rotate(ctx, max, "acme-dev", "a", time.Hour, Idempotency{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Now = time.Now
+	claimed("a", issued)
+	var last v1alpha1.ApiKey
+	if err := store.Get(ctx, client.ObjectKey{Namespace: "acme-dev", Name: "a"}, &last); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range last.Status.Credentials[1:] {
+		if r.IssuedAt.Before(&last.Status.Credentials[i].IssuedAt) {
+			t.Error("a claim is earlier than one before it")
+		}
+	}
 	var o v1alpha1.ApiKey // its author adds another key's digest, and rotates
 	if err := store.Get(ctx, client.ObjectKey{Namespace: "acme-dev", Name: "a"}, &o); err != nil {
 		t.Fatal(err)

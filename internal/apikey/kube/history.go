@@ -10,7 +10,7 @@ import (
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 )
 
-// Trace is a change of an ApiKey that the object itself tells of.
+// Trace is a change of an ApiKey that the object itself shows.
 type Trace struct {
 	At        time.Time
 	Operation string // create or change; or issue: the controller has issued a token
@@ -26,7 +26,7 @@ func isServer(author string) bool {
 	return strings.HasPrefix(author, "system:serviceaccount:") && strings.HasSuffix(author, ":apikey-operator-server")
 }
 
-// Traces returns what the object itself tells of its changes by kubectl, Git and the controller, the latest first.
+// Traces returns what the object itself shows of its changes by kubectl, Git and the controller, the latest first.
 // Kubernetes keeps the last change of each tool, and not who made it. The author of the object is known if the
 // admission webhook was running. Changes by the server are not among them: the audit trail has those.
 func Traces(o *v1alpha1.ApiKey) []Trace {
@@ -40,7 +40,7 @@ func Traces(o *v1alpha1.ApiKey) []Trace {
 	return out
 }
 
-// written returns who created o and which tools changed it, but for the server.
+// written returns who created o and which tools changed it, except the server.
 func written(o *v1alpha1.ApiKey) (out []Trace) {
 	create := Trace{
 		At: o.CreationTimestamp.Time, Operation: "create", Author: o.Annotations[v1alpha1.RequestedByAnnotation],
@@ -62,7 +62,7 @@ func written(o *v1alpha1.ApiKey) (out []Trace) {
 	return append(out, create)
 }
 
-// tools returns the last change of o by each tool, but for those of the status.
+// tools returns the last change of o by each tool, except those of the status.
 func tools(o *v1alpha1.ApiKey) (out []Trace) {
 	for _, f := range o.ManagedFields {
 		if f.Subresource == "" && f.Time != nil {
