@@ -88,7 +88,7 @@ var breakages = []breakage{
 	{manageDir + "/limits.go", `if a != Suspend && !s.changes`, `if !s.changes`, manageDir, "TestTheChangesOfOneAccountAreBounded", ""},
 	{keyringDir + "/index.go", `!in.known || c.Contested()`, `!in.known`, keyringDir, "TestADigestBelongsToTheFirstRecordedClaim", ""},
 	{admissionDir + "/admission.go", `if o.Spec.State == v1alpha1.KeyRevoked || !o.DeletionTimestamp.IsZero() {`, `if false {`, admissionDir, "TestValidateRejectsWhatWouldFailLater", ""},
-	{admissionDir + "/admission.go", `author = old.Annotations[v1alpha1.RequestedByAnnotation]`, ``, admissionDir, "TestRecordAuthor", ""},
+	{admissionDir + "/admission.go", `author = old.Metadata.Annotations[v1alpha1.RequestedByAnnotation]`, ``, admissionDir, "TestRecordAuthor", ""},
 	{kubeDir + "/kube.go", `Phase: phases[c.Phase],`, `Phase: apikey.Current,`, kubeDir, "TestRecordedCredentialsRoundTrip", ""},
 	{kubeDir + "/template.go", `case !token && !t.Plain():`, `case false:`, kubeDir, "TestFillOmitsInvalidEntriesAndReportsTheFirst", ""},
 	{"internal/authn/verify.go", `strings.HasPrefix(p.Account.ID, "system:") || strings.HasPrefix(p.Account.Username, "system:") ||`, `strings.HasPrefix(p.Account.ID, "system:") ||`, "internal/authn", "TestVerify", ""},
@@ -118,7 +118,7 @@ var breakages = []breakage{
 	{manageDir + "/suspension.go", `case was.role >= p.Role:`, `case was.role > authn.Admin:`, manageDir, "TestTheStrongerAuthorOfASuspensionStaysOnRecord", ""},
 	{manageDir + "/replay.go", `if problem := Authorize(c, Replay, was, was); problem != nil {`, `if problem := Authorize(c, Replay, was, was); problem != nil && seen {`, manageDir, "TestAReplayNeedsTheRightsOfTheKeyAsItIsNow", ""},
 	{core + "/kube/kube.go", `return "namespace/" + namespace.GetName()`, `return namespace.GetName()`, keyringDir, "TestANamespaceDoesNotJoinATenantByItsName", ""},
-	{core + "/plan.go", `if slices.Contains(in.Disputed, c.Digest) {`, `if false {`, core, "TestAcceptedAgreesWithTheVerdict", ""},
+	{core + "/plan.go", `return !slices.Contains(in.Disputed, c.Digest) && Usable`, `return Usable`, core, "TestAcceptedAgreesWithTheVerdict", ""},
 	{core + "/events.go", `if was.Reason == is.Reason {`, `if was == is {`, core, "TestEventsReadAsTheyShould", ""},
 	{core + "/schedule.go", `plan.Due = in.Rotation.due()
 	switch start`, `plan.Due = in.Rotation.start()

@@ -312,8 +312,7 @@ func TestItInstallsOnARealAPIServer(t *testing.T) {
 		kubectl("create", "namespace", ns)
 		kubectl("label", "namespace", ns, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
 	}
-	// Without hooks: no node runs their Job.
-	if out := helm("install", "mine", chart, "--no-hooks", "--set", "activity.database=off"); strings.Contains(out, "would violate") {
+	if out := helm("install", "mine", chart, "--set", "activity.database=off"); strings.Contains(out, "would violate") {
 		t.Errorf("Pods are not of the restricted profile: %s", out)
 	}
 	if !may("controller", "get", "secrets", "other") || may("server", "get", "secrets", "other") || may("server", "list", "secrets", "keys") {
@@ -324,7 +323,7 @@ func TestItInstallsOnARealAPIServer(t *testing.T) {
 		t.Errorf("the policy names other ServiceAccounts: %s", out)
 	}
 
-	helm("upgrade", "mine", chart, "--no-hooks", "-f", chart+"/ci/namespaces-values.yaml")
+	helm("upgrade", "mine", chart, "-f", chart+"/ci/namespaces-values.yaml")
 	for _, c := range []struct {
 		who, verb, what, namespace string
 		want                       bool
@@ -366,7 +365,7 @@ func TestItInstallsOnARealAPIServer(t *testing.T) {
 	if err == nil || !strings.Contains(out, "may not mint a key of role admin") {
 		t.Errorf("uninstalled, who is not granted it makes a key: %v, %s", err, out)
 	}
-	helm("install", "mine", chart, "--no-hooks") // again, over the CRD that stayed
+	helm("install", "mine", chart) // again, over the CRD that stayed
 }
 
 // start starts a control plane with nothing installed.

@@ -240,9 +240,10 @@ var _ = Describe("from installing to uninstalling", Ordered, func() {
 		Expect(out).To(ContainSubstring("helm test keys -n " + system))
 		GinkgoWriter.Printf("helm install, until all Pods are ready: %s\n%s\n", time.Since(began).Round(time.Second/10), kubectl(ctx, "get", "pods", "-n", system))
 		GinkgoWriter.Println(helm(ctx, "test", "keys", "--logs", "--timeout", "2m"))
-		Expect(kubectl(ctx, "get", "validatingwebhookconfiguration", "apikey-operator", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}")).NotTo(BeEmpty())
-		By("the account that wrote this is gone, and the controller cannot")
-		Expect(kubectl(ctx, "get", "serviceaccounts,roles,clusterroles,jobs", "-A", "-o", "name")).NotTo(ContainSubstring("trust-webhook"))
+		By("a Job has the API server trust the webhook")
+		Eventually(func() string {
+			return kubectl(ctx, "get", "validatingwebhookconfiguration", "apikey-operator", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}")
+		}, "60s").ShouldNot(BeEmpty())
 	})
 
 	It("asks the admission webhook through its Service", func(ctx SpecContext) {

@@ -345,3 +345,24 @@ func withRecords(t *testing.T, o *unstructured.Unstructured, records string) *un
 	}
 	return o
 }
+
+func TestTheControllerMakesNoTokenOfAServiceAccount(t *testing.T) {
+	for kind, refused := range map[string]string{
+		"Opaque": "", "kubernetes.io/tls": "",
+		"kubernetes.io/service-account-token": "Opaque and kubernetes.io/tls only", "example.com/x": "Opaque and kubernetes.io/tls only",
+	} {
+		cfg := rest.CopyConfig(control.Config)
+		cfg.Impersonate.UserName = controller
+		client, err := dynamic.NewForConfig(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": map[string]any{
+			"name": "s", "annotations": map[string]any{"kubernetes.io/service-account.name": "default"}}}}
+		if kind == "kubernetes.io/tls" {
+			secret.Object["data"] = map[string]any{"tls.crt": "", "tls.key": ""}
+		}
+		_, err = client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(namespace).Create(t.Context(), secret, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		expect(t, "a Secret of type "+kind, err, refused)
+	}
+}

@@ -105,9 +105,3 @@ securityContext:
 {{- define "apikey-operator.ownCertificate" -}}
 {{- if not (or .Values.server.tls.existingSecret .Values.server.tls.certManager.enabled) }}true{{ end }}
 {{- end }}
-
-{{/* Annotations of what runs once after an installation and is deleted again. */}}
-{{- define "apikey-operator.trustHook" -}}
-helm.sh/hook: post-install,post-upgrade
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{- end }}
