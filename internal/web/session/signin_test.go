@@ -381,7 +381,7 @@ func TestServersShareWhatTheyKnowOfSessions(t *testing.T) {
 
 // TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain is about issuers that do not rotate refresh tokens.
 func TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain(t *testing.T) {
-	answer, status := `{"access_token":"t%d","token_type":"Bearer","expires_in":600,"refresh_token":"same"}`, http.StatusOK
+	answer, status := `{"access_token":"t%d","token_type":"Bearer","expires_in":60,"refresh_token":"same"}`, http.StatusOK
 	calls := 0
 	var url string
 	at := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -411,8 +411,9 @@ func TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain(t *testing.T) {
 		if token, err := d.Token(w, r); err != nil || token != fmt.Sprint("t", i+1) {
 			t.Fatalf("refresh %d: %s, %v", i+1, token, err)
 		}
-		now = now.Add(time.Hour)
+		now = now.Add(20 * time.Second)
 	}
+	now = now.Add(time.Hour)
 	for _, c := range []struct {
 		name, answer string
 		status       int
