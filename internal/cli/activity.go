@@ -3,11 +3,8 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -78,26 +75,11 @@ and on standard input a token that may see the key (scope activity:read).`,
 	return cmd
 }
 
-// serverActivity prints what the server knows. The token to ask with is read from standard input.
+// serverActivity prints what the server knows.
 func (c *cli) serverActivity(ctx context.Context, server serverFlags, path, format string) error {
-	token, err := c.readToken()
-	if err != nil {
-		return err
-	}
-	status, body, err := server.request(ctx, path, token)
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK {
-		return fmt.Errorf("the server answers with status %d: %s", status, bytes.TrimSpace(body))
-	}
-	if format == "json" {
-		c.printf("%s", bytes.TrimSpace(body))
-		return nil
-	}
 	var v activityView
-	if err := json.Unmarshal(body, &v); err != nil {
-		return fmt.Errorf("read the response of the server: %w", err)
+	if printed, err := c.ask(ctx, server, path, format, &v); printed || err != nil {
+		return err
 	}
 	return c.printActivity(v)
 }

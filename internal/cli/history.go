@@ -3,11 +3,8 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -103,26 +100,11 @@ func tracesOf(o *v1alpha1.ApiKey) (out historyView) {
 	return out
 }
 
-// serverHistory prints what the server has recorded. The token to ask with is read from standard input.
+// serverHistory prints what the server has recorded.
 func (c *cli) serverHistory(ctx context.Context, server serverFlags, path, format string) error {
-	token, err := c.readToken()
-	if err != nil {
-		return err
-	}
-	status, body, err := server.request(ctx, path, token)
-	if err != nil {
-		return err
-	}
-	if status != http.StatusOK {
-		return fmt.Errorf("the server answers with status %d: %s", status, bytes.TrimSpace(body))
-	}
-	if format == "json" {
-		c.printf("%s", bytes.TrimSpace(body))
-		return nil
-	}
 	var v historyView
-	if err := json.Unmarshal(body, &v); err != nil {
-		return fmt.Errorf("read the response of the server: %w", err)
+	if printed, err := c.ask(ctx, server, path, format, &v); printed || err != nil {
+		return err
 	}
 	return c.printHistory(v)
 }

@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,30 @@ func (s *serverFlags) request(ctx context.Context, path, token string) (int, []b
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseSize))
 	return resp.StatusCode, body, errors.Join(err, resp.Body.Close())
+}
+
+// ask reads a response of the server into a value, or prints it if the format is json, and reports whether it has. The
+// token to ask with is read from standard input.
+func (c *cli) ask(ctx context.Context, s serverFlags, path, format string, into any) (printed bool, err error) {
+	token, err := c.readToken()
+	if err != nil {
+		return false, err
+	}
+	status, body, err := s.request(ctx, path, token)
+	if err != nil {
+		return false, err
+	}
+	if status != http.StatusOK {
+		return false, fmt.Errorf("the server answers with status %d: %s", status, bytes.TrimSpace(body))
+	}
+	if format == "json" {
+		c.printf("%s", bytes.TrimSpace(body))
+		return true, nil
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return false, fmt.Errorf("read the response of the server: %w", err)
+	}
+	return false, nil
 }
 
 // serverVerdict prints what the server answers to a token.
