@@ -158,6 +158,11 @@ func (s *Pages) completeSignIn(w http.ResponseWriter, r *http.Request) {
 	next, err := s.Sessions.Complete(w, r)
 	if err != nil {
 		s.Log.InfoContext(r.Context(), "sign-in failed", "error", err)
+		if !errors.Is(err, session.ErrAttempt) {
+			s.showProblem(w, r, http.StatusServiceUnavailable, "Temporarily unavailable",
+				"The sign-in could not be completed now. Sign in again in a moment.")
+			return
+		}
 		s.showProblem(w, r, http.StatusBadRequest, "Not signed in",
 			"The sign-in did not begin in this browser, took too long, or was refused. Sign in again.")
 		return

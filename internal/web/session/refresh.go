@@ -18,7 +18,6 @@ import (
 
 const (
 	keepFlight = time.Minute // for requests that were sent with the cookie from before the refresh
-	maxFlights = 10_000
 
 	registryTimeout = 5 * time.Second
 )
@@ -56,9 +55,7 @@ func (fs *flights) join(name string, now time.Time) (f *flight, run bool) {
 	if f = fs.of[name]; f != nil && !f.over(now) {
 		return f, false
 	}
-	if len(fs.of) >= maxFlights {
-		maps.DeleteFunc(fs.of, func(_ string, f *flight) bool { return f.over(now) })
-	}
+	maps.DeleteFunc(fs.of, func(_ string, f *flight) bool { return f.over(now) }) // tokens are not kept for longer
 	f = &flight{done: make(chan struct{}), began: now}
 	if fs.of == nil {
 		fs.of = map[string]*flight{}

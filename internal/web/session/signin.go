@@ -139,7 +139,7 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, next string) er
 var ErrAttempt = errors.New("the sign-in did not begin here, took too long, or was refused")
 
 // Complete handles the redirect back from the issuer. It starts a session, which replaces an existing one, and returns
-// the local path at which the sign-in began.
+// the local path at which the sign-in began. Any error but ErrAttempt means that it could not be completed now.
 func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string, err error) {
 	var a attempt
 	err = s.sealer.read(r, attemptName, &a)
@@ -159,9 +159,9 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(r.Context(), s.config.Client), issuerTimeout)
 	defer cancel()
-	token, err := s.oauth(p).Exchange(ctx, q.Get("code"), oauth2.VerifierOption(a.Verifier))
+	token, err := s.exchange(ctx, p, q.Get("code"), a.Verifier)
 	if err != nil {
-		return "", fmt.Errorf("%w: the issuer does not know the code", ErrAttempt)
+		return "", err
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := p.VerifierContext(ctx, &oidc.Config{ClientID: s.config.ClientID, Now: s.now}).Verify(ctx, raw)
@@ -176,6 +176,19 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	}
 	return a.Next, s.keep(w, r, session{ID: random(), Access: token.AccessToken, Refresh: token.RefreshToken,
 		Expires: token.Expiry, Ends: s.now().Add(sessionLifetime)})
+}
+
+// exchange returns the tokens for a code. The error is ErrAttempt only if the issuer refuses the code.
+func (s *Sessions) exchange(ctx context.Context, p *oidc.Provider, code, verifier string) (*oauth2.Token, error) {
+	token, err := s.oauth(p).Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	var refusal *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &refusal) && refusal.ErrorCode != "":
+		return nil, fmt.Errorf("%w: the issuer refuses the code: %s", ErrAttempt, refusal.ErrorCode)
+	case err != nil:
+		return nil, fmt.Errorf("exchange code: %w", err)
+	}
+	return token, nil
 }
 
 func (s *Sessions) keep(w http.ResponseWriter, r *http.Request, content session) error {

@@ -431,6 +431,26 @@ func TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain(t *testing.T) {
 	}
 }
 
+func TestASignInThatTheIssuerDoesNotAnswerIsNotRefused(t *testing.T) {
+	d := newWorld(t, nil)
+	begun := httptest.NewRecorder()
+	if err := d.Begin(begun, httptest.NewRequest(http.MethodPost, "/login", nil), "/"); err != nil {
+		t.Fatal(err)
+	}
+	back, err := issuer.Approve(t.Context(), d.issuer.URL, d.caFile, begun.Header().Get("Location"), "member")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.issuer.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	r := browse(begun)
+	r.URL = back
+	if _, err := d.Complete(httptest.NewRecorder(), r); err == nil || errors.Is(err, ErrAttempt) {
+		t.Errorf("an issuer that does not answer refuses nothing: %v", err)
+	}
+}
+
 func TestASignOutThatCannotBeStoredCanBeRepeated(t *testing.T) {
 	registry := &shared{claimed: map[string]bool{}}
 	d := newWorld(t, registry)
