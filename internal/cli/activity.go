@@ -45,11 +45,8 @@ and on standard input a token that may see the key (scope activity:read).`,
   kubectl apikey activity billing --server-url=https://keys.example.com < admin-token`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != formatTable && format != "json" {
-				return exit{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
-			}
-			if format == "json" && server.url == "" {
-				return exit{exitUsage, fmt.Errorf("-o json prints the response of the server: give --server-url")}
+			if err := server.checkFormat(format); err != nil {
+				return err
 			}
 			k8s, namespace, err := c.connect()
 			if err != nil {

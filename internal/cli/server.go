@@ -32,6 +32,17 @@ func (s *serverFlags) add(cmd *cobra.Command) {
 		"file with the PEM certificates that verify the server; default: those of the system")
 }
 
+// checkFormat checks -o of a command that prints a table, or the response of the server as JSON.
+func (s *serverFlags) checkFormat(format string) error {
+	switch {
+	case format != formatTable && format != "json":
+		return exit{exitUsage, fmt.Errorf("-o %s: want table or json", format)}
+	case format == "json" && s.url == "":
+		return exit{exitUsage, errors.New("-o json prints the response of the server: give --server-url")}
+	}
+	return nil
+}
+
 // request sends a GET request with a token, and returns the status and the body of the response.
 func (s *serverFlags) request(ctx context.Context, path, token string) (int, []byte, error) {
 	at, err := url.Parse(s.url)

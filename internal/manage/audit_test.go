@@ -13,14 +13,12 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/activity"
-	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 )
 
@@ -30,14 +28,8 @@ type records []activity.Change
 func (r *records) Record(_ context.Context, c activity.Change) { *r = append(*r, c) }
 
 func TestEveryChangeIsRecordedWithItsAuthorAndNoToken(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	format, err := apikey.NewFormat(apikey.DefaultPrefix)
-	if err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
+	format := tokenFormat(t)
 	var away error // what the API server answers to writes: a timeout after making them, a refusal instead
 	lost := interceptor.Funcs{Update: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.UpdateOption) error {
 		if apierrors.IsForbidden(away) {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -21,14 +20,8 @@ import (
 // TestATokenThatIsShownIsClaimedAtOnce is about the time between the write that makes a digest public and its record:
 // an author who reads the digest could have it claimed by a key of their own.
 func TestATokenThatIsShownIsClaimedAtOnce(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	format, err := apikey.NewFormat(apikey.DefaultPrefix)
-	if err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
+	format := tokenFormat(t)
 	ctx := context.Background()
 	var meanwhile func(client.Client) // what another writer does just before the claim
 	store := newStore(scheme, interceptor.Funcs{

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -19,10 +18,7 @@ import (
 )
 
 func TestTheListsThatOneAccountCausesAreBounded(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
 	lists, now := 0, time.Now()
 	store := newStore(scheme, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, into client.ObjectList, options ...client.ListOption) error {
 		lists++
@@ -64,10 +60,7 @@ func (manyProjects) Projects(string) (out []authn.Project) {
 }
 
 func TestATenantWithManyProjectsIsListedPageByPage(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
 	now := time.Now()
 	store := newStore(scheme, interceptor.Funcs{})
 	s := &Service{Client: store, Tenants: manyProjects{}, Now: func() time.Time { return now }}
@@ -103,10 +96,7 @@ func TestATenantWithManyProjectsIsListedPageByPage(t *testing.T) {
 }
 
 func TestTheChangesOfOneAccountAreBounded(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
 	now := time.Now()
 	s := &Service{Client: newStore(scheme, interceptor.Funcs{}), Tenants: oneTenant{}, Now: func() time.Time { return now }}
 	ada := authn.Principal{Account: authn.Account{ID: "ada", Username: "ada"}, Role: authn.Admin, Tenant: "acme", Method: authn.JWT}

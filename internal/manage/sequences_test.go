@@ -32,6 +32,24 @@ func (oneTenant) Projects(tenant string) []authn.Project {
 	return []authn.Project{{Name: "acme-dev", Tenant: "acme"}}
 }
 
+func apiScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	return scheme
+}
+
+func tokenFormat(t *testing.T) apikey.Format {
+	t.Helper()
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return format
+}
+
 // newStore returns a client that keeps ApiKeys in memory, and when they were created.
 func newStore(scheme *runtime.Scheme, faults interceptor.Funcs) client.Client {
 	faults.Create = func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.CreateOption) error {
@@ -44,14 +62,8 @@ func newStore(scheme *runtime.Scheme, faults interceptor.Funcs) client.Client {
 // TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver is invariant I11: whatever callers and an administrator of
 // the cluster do, in whatever order, nobody receives a token with more rights than they hold at that moment.
 func TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	format, err := apikey.NewFormat(apikey.DefaultPrefix)
-	if err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
+	format := tokenFormat(t)
 	roles := []authn.Role{authn.Viewer, authn.Member, authn.Member, authn.Admin}
 	scopes := []authn.Scopes{"", "", "", "keys:write", "keys:write projects:read"}
 	names := []string{"a"}
@@ -129,14 +141,8 @@ func TestNoSequenceOfOperationsHandsOutATokenThatExceedsItsReceiver(t *testing.T
 }
 
 func TestAReplayNeedsTheRightsOfTheKeyAsItIsNow(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	format, err := apikey.NewFormat(apikey.DefaultPrefix)
-	if err != nil {
-		t.Fatal(err)
-	}
+	scheme := apiScheme(t)
+	format := tokenFormat(t)
 	created := &v1alpha1.ApiKey{}
 	s := &Service{Client: newStore(scheme, interceptor.Funcs{}), Tenants: oneTenant{}, Format: format, Entropy: rand.Reader,
 		Now: func() time.Time { return metav1.Now().Time }}
