@@ -179,8 +179,11 @@ func TestDecide(t *testing.T) {
 		in   Input
 		want outcome
 	}{
-		{"a new key gets a token",
-			Input{Key: active()}, outcome{step: Mint, ready: v1alpha1.ReasonIssuing}},
+		{"a new key gets a token, and no conditions before it is known how that went",
+			Input{Key: active()}, outcome{step: Mint}},
+		{"a token of a new key that was not delivered is reported",
+			Input{Key: active(), Credentials: []Credential{cred(Pending, one, time.Second)}},
+			outcome{step: Mint, ready: v1alpha1.ReasonIssuing, phases: map[Digest]Phase{one: Pending}}},
 		{"a recorded token in hand is published",
 			Input{Key: active(), Minted: one, Credentials: []Credential{cred(Pending, one, 0)}},
 			outcome{step: Publish, phases: map[Digest]Phase{one: Pending}}},
@@ -464,7 +467,7 @@ func TestAcceptedAgreesWithTheVerdict(t *testing.T) {
 	}{
 		{"a delivered token works", Input{Key: active(), Credentials: current, Secret: ObservedSecret{Ownership: Ours, Digest: one, Exact: true}}, v1alpha1.ReasonAccepted},
 		{"a token works while a foreign Secret has its name", Input{Key: active(), Credentials: current, Secret: ObservedSecret{Ownership: Foreign}}, v1alpha1.ReasonAccepted},
-		{"no token of a new key works", Input{Key: active()}, v1alpha1.ReasonNoToken},
+		{"no token of a key that may not have one works", Input{Key: active(), MissingPolicy: "a policy"}, v1alpha1.ReasonNoToken},
 		{"no token of a suspended key works", Input{Key: Key{State: Suspended}, Credentials: current}, v1alpha1.ReasonSuspended},
 		{"no token of a revoked key works", Input{Key: Key{State: Revoked}, Credentials: current}, v1alpha1.ReasonRevoked},
 		{"no token of an expired key works", Input{Key: Key{State: Active, ExpiresAt: now}, Credentials: current}, v1alpha1.ReasonExpired},
@@ -479,6 +482,22 @@ func TestAcceptedAgreesWithTheVerdict(t *testing.T) {
 		if got := plan.Conditions[v1alpha1.ConditionAccepted]; got.Reason != c.want || got.True != (c.want == v1alpha1.ReasonAccepted) {
 			t.Errorf("%s: %+v", c.name, got)
 		}
+	}
+}
+
+func TestTheFirstTokenOfAKeyIsReportedOnceItIsDelivered(t *testing.T) {
+	minted := Input{Key: active(), Generation: 1}
+	plan := minted.WithMinted(Decide(minted, now), cred(Pending, one, 0), now)
+	if len(plan.Conditions) != 0 || len(plan.Credentials) != 1 {
+		t.Errorf("minted: %+v", plan)
+	}
+	minted.Minted, minted.Credentials, minted.Conditions = one, plan.Credentials, plan.Conditions
+	if plan := Decide(minted, now); plan.Step != Publish || len(plan.Conditions) != 0 {
+		t.Errorf("published: %+v", plan)
+	}
+	minted.SecretFault = "quota"
+	if plan := Decide(minted, now); plan.Conditions[v1alpha1.ConditionDelivered].Reason != v1alpha1.ReasonSecretRefused {
+		t.Errorf("refused: %+v", plan)
 	}
 }
 

@@ -38,7 +38,7 @@ func (s Step) String() string {
 // emits Events, takes Step, deletes Sweep, and decides again at WakeAt.
 type Plan struct {
 	Credentials []Credential
-	Conditions  Conditions // all of them; a type that is missing does not apply
+	Conditions  Conditions // all of them; a missing type does not apply; none: not known yet
 	Events      []Event    // what changed, compared with the record
 
 	Notified string        // id of the credential that consumers were notified of
@@ -106,6 +106,10 @@ func (p *Plan) set(in Input, kind string, c Condition) {
 
 // complete derives the rest of the plan: whether a token works, and what people learn of the change.
 func (in Input) complete(plan Plan, now time.Time) Plan {
+	if in.unsettled(plan) {
+		plan.Conditions = Conditions{}
+		return plan
+	}
 	plan.set(in, v1alpha1.ConditionAccepted, in.accepted(plan, now))
 	plan.Events = in.events(plan)
 	return plan
@@ -114,8 +118,17 @@ func (in Input) complete(plan Plan, now time.Time) Plan {
 // WithMinted returns a plan to Mint with the new token's credential in its records.
 func (in Input) WithMinted(plan Plan, c Credential, now time.Time) Plan {
 	plan.Credentials = append(slices.Clone(plan.Credentials), c)
-	plan.set(in, v1alpha1.ConditionAccepted, in.accepted(plan, now))
+	if len(plan.Conditions) > 0 {
+		plan.set(in, v1alpha1.ConditionAccepted, in.accepted(plan, now))
+	}
 	return plan
+}
+
+// unsettled reports whether a plan is one of the first two of a new key: to make its first token, and to publish that.
+// They are carried out in one go, so conditions are written once, when it is known how that went. A new key has none
+// until then; if the first attempt fails, the next plan sets them.
+func (in Input) unsettled(plan Plan) bool {
+	return len(in.Conditions) == 0 && (plan.Step == Mint && len(in.Credentials) == 0 || plan.Step == Publish)
 }
 
 // accepted says whether at least one token of the key works. It asks Usable, like every endpoint.
