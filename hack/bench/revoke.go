@@ -43,7 +43,7 @@ func (f *field) revocations(ctx context.Context) error {
 		}
 		token := string(s.Data["token"])
 		accepted := func() bool {
-			_, denial, err := v.Verify(token, netip.Addr{})
+			_, denial, err := v.Verify(ctx, token, netip.Addr{})
 			return err == nil && !denial.Denied()
 		}
 		if !accepted() {

@@ -117,6 +117,9 @@ func (f Format) Digest(presented string) (Digest, bool) {
 	return DigestOf(presented), true
 }
 
+// Minted reports whether a presented string that Digest accepts has this format. Other strings may be imported keys.
+func (f Format) Minted(presented string) bool { return strings.HasPrefix(presented, f.lead) }
+
 // whole reports whether s, which starts with our prefix, is complete and free of typos.
 func (f Format) whole(s string) bool {
 	if len(s) != len(f.lead)+bodyDigits {

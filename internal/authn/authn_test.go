@@ -3,6 +3,8 @@
 package authn_test
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"testing"
@@ -18,11 +20,19 @@ type keys struct {
 	digest apikey.Digest
 	found  authn.Found
 	err    error
+	behind bool // and Await finds
 }
 
 func (k keys) Ready() bool                     { return k.err == nil }
+func (k keys) Current() bool                   { return !k.behind }
 func (k keys) Projects(string) []authn.Project { return nil }
+func (k keys) Await(ctx context.Context, d apikey.Digest, _ netip.Addr) (authn.Found, bool, error) {
+	return k.found, k.behind && ctx.Err() == nil && d == k.digest, nil
+}
 func (k keys) Lookup(d apikey.Digest) (authn.Found, bool, error) {
+	if k.behind {
+		return authn.Found{}, false, k.err
+	}
 	return k.found, d == k.digest, k.err
 }
 
@@ -67,7 +77,7 @@ func TestVerify(t *testing.T) {
 				c.change(&found)
 			}
 			v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{digest: apikey.DigestOf("imported"), found: found}}
-			p, denied, err := v.Verify(c.presented, netip.MustParseAddr("192.0.2.1"))
+			p, denied, err := v.Verify(context.Background(), c.presented, netip.MustParseAddr("192.0.2.1"))
 			if err != nil || denied != c.want {
 				t.Fatalf("got %+v, %v; want %+v", denied, err, c.want)
 			}
@@ -77,8 +87,42 @@ func TestVerify(t *testing.T) {
 		})
 	}
 	v := authn.Verifier{Format: format, Now: func() time.Time { return now }, Keys: keys{err: authn.ErrUnsynced}}
-	if _, denied, err := v.Verify("imported", netip.Addr{}); !errors.Is(err, authn.ErrUnsynced) || denied.Denied() {
+	if _, denied, err := v.Verify(context.Background(), "imported", netip.Addr{}); !errors.Is(err, authn.ErrUnsynced) || denied.Denied() {
 		t.Errorf("an index that is not complete must be undecided: %+v, %v", denied, err)
+	}
+}
+
+func TestATokenThatMayBeNewIsWaitedFor(t *testing.T) {
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	minted, err := format.Mint(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := authn.Found{Key: apikey.Key{State: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current},
+		Principal: authn.Principal{Role: authn.Member}}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, c := range []struct {
+		name      string
+		ctx       context.Context
+		presented string
+		lookup    error
+		want      error
+		denied    denial.Reason
+	}{
+		{"a token of ours is found", t.Context(), minted.Reveal(), nil, nil, denial.None},
+		{"a token of ours is unknown if the wait does not find it", ended, minted.Reveal(), nil, nil, denial.Unknown},
+		{"an imported token whose key has no tenant yet is found", t.Context(), "imported", authn.ErrBehind, nil, denial.None},
+		{"any other string is not unknown while the index is behind", t.Context(), "imported", nil, authn.ErrUnsynced, denial.None},
+	} {
+		v := authn.Verifier{Format: format, Now: time.Now,
+			Keys: keys{behind: true, err: c.lookup, digest: apikey.DigestOf(c.presented), found: found}}
+		if _, denied, err := v.Verify(c.ctx, c.presented, netip.Addr{}); !errors.Is(err, c.want) || denied.Reason != c.denied {
+			t.Errorf("%s: %v, %v", c.name, denied, err)
+		}
 	}
 }
 

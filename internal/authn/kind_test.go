@@ -3,6 +3,7 @@
 package authn_test
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -70,7 +71,7 @@ func TestTheKindOfATokenDecidesHowItIsVerified(t *testing.T) {
 		}
 		index := keys{digest: apikey.DigestOf(c.known), found: found}
 		v := &authn.Verifier{Format: format, Keys: index, Tokens: c.tokens, Now: time.Now}
-		p, denied, err := v.Verify(c.presented, netip.Addr{})
+		p, denied, err := v.Verify(context.Background(), c.presented, netip.Addr{})
 		if err != nil || denied.Reason != c.denied || p.Method != c.method {
 			t.Errorf("%s: %s by %s, %v; want %s by %s", name, denied, p.Method, err, c.denied, c.method)
 		}

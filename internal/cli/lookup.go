@@ -64,7 +64,7 @@ func (c *cli) verifyToken(ctx context.Context, a *attempt, token string) (verifi
 		}
 	}, tenants)
 	verifier := &authn.Verifier{Format: c.format, Keys: index, Now: c.now}
-	if out.principal, out.denied, err = verifier.Verify(token, a.address); err != nil {
+	if out.principal, out.denied, err = verifier.Verify(ctx, token, a.address); err != nil {
 		return verification{}, err //nolint:wrapcheck // says what is undecided
 	}
 	if !out.denied.Denied() {

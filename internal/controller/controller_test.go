@@ -3,6 +3,7 @@
 package controller_test
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"time"
@@ -242,7 +243,7 @@ var _ = It("accepts imported digests without a Secret, and gives a disputed one 
 	thief := newKeyIn(ctx, k.namespace, "thief", v1alpha1.ApiKeySpec{Digests: []v1alpha1.Digest{{SHA256: apikey.DigestOf(token).String()}}})
 	Eventually(thief.reason).Should(Equal("DigestConflict"))
 	Eventually(thief.events).Should(ContainElement("DigestConflict"))
-	p, denial, err := verifier.Verify(token, netip.Addr{})
+	p, denial, err := verifier.Verify(context.Background(), token, netip.Addr{})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(denial.Denied()).To(BeFalse())
 	Expect(p.Key.String()).To(Equal(victim.namespace + "/sample"))

@@ -117,7 +117,7 @@ func (m *model) hold(t *rapid.T) {
 	for i, g := range m.given {
 		over, mounted := m.over(g, o), o != nil && m.mounted(o) == g.token
 		accepted := func() bool {
-			_, denial, err := m.server.Verify(g.token, netip.Addr{})
+			_, denial, err := m.server.Verify(context.Background(), g.token, netip.Addr{})
 			return err == nil && !denial.Denied()
 		}
 		for deadline := time.Now().Add(5 * time.Second); over && accepted() || mounted && !over && !accepted(); time.Sleep(2 * time.Millisecond) {
@@ -125,7 +125,7 @@ func (m *model) hold(t *rapid.T) {
 				t.Fatalf("token %d: over %v, mounted %v, accepted %v", i, over, mounted, accepted())
 			}
 		}
-		if _, denial, _ := m.server.Verify(g.token[:len(g.token)-1]+"~", netip.Addr{}); !denial.Denied() {
+		if _, denial, _ := m.server.Verify(context.Background(), g.token[:len(g.token)-1]+"~", netip.Addr{}); !denial.Denied() {
 			t.Fatalf("token %d is accepted with a typo", i)
 		}
 	}

@@ -199,7 +199,7 @@ func (k key) delivered(others ...string) string {
 
 // verdict returns "" when the token is accepted, else the exact reason.
 func verdict(token string) string {
-	_, denial, err := verifier.Verify(token, netip.Addr{})
+	_, denial, err := verifier.Verify(context.Background(), token, netip.Addr{})
 	if err != nil {
 		return err.Error()
 	}
@@ -208,7 +208,7 @@ func verdict(token string) string {
 
 // holder returns the key that a token belongs to, "" when it is not accepted.
 func holder(token string) string {
-	p, denial, err := verifier.Verify(token, netip.Addr{})
+	p, denial, err := verifier.Verify(context.Background(), token, netip.Addr{})
 	if err != nil || denial.Denied() {
 		return ""
 	}

@@ -48,7 +48,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, at Attempt, rules ...a
 	begin := a.Now()
 	denied = at.Denied
 	if !denied.Denied() {
-		p, denied, err = a.Verifier.Verify(at.Token, at.From)
+		p, denied, err = a.Verifier.Verify(ctx, at.Token, at.From)
 	}
 	for i := 0; i < len(rules) && err == nil && !denied.Denied(); i++ {
 		denied = rules[i].Permit(p)

@@ -4,6 +4,7 @@ package door
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -25,6 +26,10 @@ type unsynced struct{}
 
 func (unsynced) Ready() bool                     { return false }
 func (unsynced) Projects(string) []authn.Project { return nil }
+func (unsynced) Current() bool                   { return false }
+func (u unsynced) Await(_ context.Context, d apikey.Digest, _ netip.Addr) (authn.Found, bool, error) {
+	return u.Lookup(d)
+}
 func (unsynced) Lookup(apikey.Digest) (authn.Found, bool, error) {
 	return authn.Found{}, false, authn.ErrUnsynced
 }
@@ -33,7 +38,11 @@ func (unsynced) Lookup(apikey.Digest) (authn.Found, bool, error) {
 type oneKey struct{ principal authn.Principal }
 
 func (oneKey) Ready() bool                     { return true }
+func (oneKey) Current() bool                   { return true }
 func (oneKey) Projects(string) []authn.Project { return nil }
+func (k oneKey) Await(_ context.Context, d apikey.Digest, _ netip.Addr) (authn.Found, bool, error) {
+	return k.Lookup(d)
+}
 func (k oneKey) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	return authn.Found{Key: apikey.Key{State: apikey.Active}, Credential: apikey.Credential{Phase: apikey.Current}, Principal: k.principal}, d == apikey.DigestOf("good"), nil
 }
@@ -84,17 +93,18 @@ func TestAServerThatCannotDecideYetSaysSoAndNeverDenies(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
-	for path, c := range map[string][2]string{
-		"/auth":                {"application/json", ""},
-		"/oauth2/introspect":   {"application/x-www-form-urlencoded", "token=x"},
-		"/webhook/tokenreview": {"application/json", `{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"x"}}`},
+	for path, c := range map[string][3]string{
+		"/auth":              {"application/json", "", "1"},
+		"/oauth2/introspect": {"application/x-www-form-urlencoded", "token=x", "1"},
+		"/webhook/tokenreview": {"application/json",
+			`{"kind":"TokenReview","apiVersion":"authentication.k8s.io/v1","spec":{"token":"x"}}`, ""}, // see TokenReview
 	} {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(c[1]))
 		r.Header.Set("Content-Type", c[0])
 		r.Header.Set("Authorization", "Bearer some-imported-key")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code != 503 || w.Header().Get("Retry-After") != "" || w.Header().Get("X-Auth-User") != "" {
+		if w.Code != 503 || w.Header().Get("Retry-After") != c[2] || w.Header().Get("X-Auth-User") != "" {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}

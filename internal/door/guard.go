@@ -41,15 +41,12 @@ func (g *Guard) Authenticated(w http.ResponseWriter, r *http.Request, rule authn
 	p, denied, err := g.auth.Authenticate(r.Context(), at, rule)
 	failed := denied.Denied() && denied.Code() != denial.InsufficientScope
 	if failed && !g.failures.allow(from, g.auth.Now()) {
-		w.Header()["Retry-After"] = retryAfter
 		tooMany.Write(w)
 		return p, false
 	}
 	return p, !RespondIfDenied(w, denied, err)
 }
 
-var (
-	tooMany = NewRefusal(http.StatusTooManyRequests,
-		Failure{"Too Many Requests", "Too many failed attempts from your network: wait a moment", "rate_limited"}, "")
-	retryAfter = []string{"1"}
-)
+var tooMany = NewRefusal(http.StatusTooManyRequests,
+	Failure{"Too Many Requests", "Too many failed attempts from your network: wait a moment", "rate_limited"},
+	"").retryable()

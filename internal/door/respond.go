@@ -24,6 +24,7 @@ type Refusal struct {
 	Message   string
 	Body      []byte   // JSON
 	Challenge []string // values of WWW-Authenticate: none, or one
+	Retry     []string // values of Retry-After: none, or a number of seconds
 }
 
 // NewRefusal returns a Refusal with a body. An empty challenge means no WWW-Authenticate header.
@@ -41,12 +42,21 @@ func (r *Refusal) Write(w http.ResponseWriter) {
 	if r.Challenge != nil {
 		w.Header()["Www-Authenticate"] = r.Challenge
 	}
+	if r.Retry != nil {
+		w.Header()["Retry-After"] = r.Retry
+	}
 	writeBody(w, r.Status, r.Body)
 }
 
 // undecided is the response while the server cannot decide.
 var undecided = NewRefusal(http.StatusServiceUnavailable,
-	Failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}, "")
+	Failure{"Service Unavailable", "The server cannot tell yet; try again", "unavailable"}, "").retryable()
+
+// retryable makes a refusal tell the client to repeat the request in a second.
+func (r *Refusal) retryable() *Refusal {
+	r.Retry = []string{"1"}
+	return r
+}
 
 // refusals are the responses to all denials.
 var refusals = func() map[denial.Code]*Refusal {

@@ -5,6 +5,7 @@ package keyring
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,10 @@ import (
 const (
 	heartbeatInterval = 2 * time.Second
 	heartbeatTimeout  = 5 * time.Second
+	// promptInterval is the least time between heartbeats, which tokens that are not known ask for.
+	promptInterval = 250 * time.Millisecond
+	// maxSilence is how long ago the last heartbeat may be for an answer to be current.
+	maxSilence = heartbeatInterval + heartbeatTimeout
 )
 
 // contact records when the index was last known to be up to date. All watches must be open, and heartbeats must be
@@ -24,8 +29,23 @@ const (
 type contact struct {
 	mu      sync.Mutex
 	watches map[string]watchState // by name
-	last    time.Time             // when all watches were open and a heartbeat was answered
+	last    time.Time             // when the last heartbeat began that was answered while all watches were open
+
+	beating atomic.Bool  // heartbeats have begun
+	begun   atomic.Int64 // last, in nanoseconds, for readers without the lock
+	prompt  chan struct{}
 }
+
+// ask asks for a heartbeat now instead of at the next interval.
+func (c *contact) ask() {
+	select {
+	case c.prompt <- struct{}{}:
+	default: // asked already
+	}
+}
+
+// since reports whether there was contact after an instant: a heartbeat that began later was answered.
+func (c *contact) since(at time.Time) bool { return c.begun.Load() > at.UnixNano() }
 
 // watchState is the state of the watches of one name.
 type watchState struct {
@@ -75,8 +95,8 @@ func (c *contact) watched(name string, o metav1.ListOptions, w watch.Interface) 
 	return counted
 }
 
-// markHealthy records contact if the API server answers and every watch has been open long enough to catch up. It
-// returns the time of the last contact.
+// markHealthy records contact at now, when a heartbeat began, if the API server answers and every watch has been open
+// long enough to catch up. It returns the time of the last contact.
 func (c *contact) markHealthy(answers bool, now time.Time, watches ...string) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,6 +106,7 @@ func (c *contact) markHealthy(answers bool, now time.Time, watches ...string) ti
 	}
 	if answers {
 		c.last = now
+		c.begun.Store(now.UnixNano())
 	}
 	return c.last
 }
@@ -131,16 +152,24 @@ func (ix *Index) heartbeat(ctx context.Context, client metadata.ResourceInterfac
 		watches = append(watches, watchName(watchedKeys, ns), watchName(watchedNamespaces, ns))
 	}
 	ix.contact.markHealthy(true, time.Now())
+	ix.contact.beating.Store(true)
 	for {
+		begin := time.Now()
 		request, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 		_, err := client.Get(request, object, metav1.GetOptions{})
 		cancel()
-		last := ix.contact.markHealthy(err == nil || apierrors.IsNotFound(err), time.Now(), watches...)
+		last := ix.contact.markHealthy(err == nil || apierrors.IsNotFound(err), begin, watches...)
 		ix.stale.Store(ix.maxStaleness > 0 && time.Since(last) > ix.maxStaleness)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(heartbeatInterval):
+		case <-time.After(promptInterval):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ix.contact.prompt:
+		case <-time.After(heartbeatInterval - promptInterval):
 		}
 	}
 }

@@ -31,6 +31,7 @@ type Index struct {
 
 	unlisted map[string]bool // by the name of the watch: its first list is incomplete
 
+	waits        waits
 	contact      contact
 	maxStaleness time.Duration
 	stale        atomic.Bool // out of contact for longer than maxStaleness
@@ -54,6 +55,7 @@ type namespaceState struct {
 // for longer than maxStaleness; with 0 they never do.
 func New(maxStaleness time.Duration) *Index {
 	ix := &Index{slab: slab.New(), numbers: map[string]uint32{}, maxStaleness: maxStaleness}
+	ix.contact.prompt = make(chan struct{}, 1)
 	ix.expect([]string{metav1.NamespaceAll})
 	return ix
 }
@@ -83,8 +85,8 @@ func (ix *Index) listed(watch string) {
 	ix.contact.caughtUp(watch)
 }
 
-// Lookup returns what is known of the digest, and false when no key has it. The error is
-// authn.ErrUnsynced. It does not allocate.
+// Lookup returns what is known of the digest, and false when no key has it. The error is authn.ErrUnsynced, or
+// authn.ErrBehind if the watch may deliver what is missing. It does not allocate.
 func (ix *Index) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
@@ -98,7 +100,7 @@ func (ix *Index) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	k := ix.slab.KeyOf(c)
 	in := &ix.namespaces[k.Namespace]
 	if !in.known || c.Contested() {
-		return authn.Found{}, false, authn.ErrUnsynced
+		return authn.Found{}, false, authn.ErrBehind
 	}
 	key := apikey.Key{State: k.State, ExpiresAt: k.ExpiresAt(), Deleted: k.Deleted || in.gone,
 		Networks: ix.slab.Networks(k)}
@@ -165,6 +167,7 @@ func (ix *Index) put(rec record) {
 	ix.drop(rec.namespaceName, rec.Name)
 	ix.slab.Put(rec.Record)
 	ix.mu.Unlock()
+	ix.waits.wake(rec.Credentials)
 	ix.compact()
 }
 
@@ -172,6 +175,7 @@ func (ix *Index) remove(namespace, name string) {
 	ix.mu.Lock()
 	ix.drop(namespace, name)
 	ix.mu.Unlock()
+	ix.waits.wakeAll() // another key may have its digests
 	ix.compact()
 }
 
@@ -210,6 +214,7 @@ func (ix *Index) compact() {
 // replace replaces all records by a complete list. It builds a new slab first, so that readers wait for an assignment
 // only.
 func (ix *Index) replace(records func(yield func(record) bool)) {
+	defer ix.waits.wakeAll()
 	fresh, counts := slab.New(), map[uint32]int{}
 	ix.mu.Lock()
 	ix.pinned = true
@@ -276,6 +281,7 @@ func (ix *Index) number(name string) uint32 {
 }
 
 func (ix *Index) putNamespace(name, tenant string, gone bool) {
+	defer ix.waits.wakeAll()
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	n := ix.number(name)
@@ -287,6 +293,7 @@ func (ix *Index) putNamespace(name, tenant string, gone bool) {
 // replaceNamespaces replaces the tenants of all Namespaces, or of one. Known Namespaces that are missing from the list
 // are gone.
 func (ix *Index) replaceNamespaces(tenants map[string]string, only string) {
+	defer ix.waits.wakeAll()
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	for name := range tenants {

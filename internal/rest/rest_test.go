@@ -4,10 +4,12 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,11 @@ import (
 type unsynced struct{}
 
 func (unsynced) Ready() bool                     { return false }
+func (unsynced) Current() bool                   { return false }
 func (unsynced) Projects(string) []authn.Project { return nil }
+func (u unsynced) Await(_ context.Context, d apikey.Digest, _ netip.Addr) (authn.Found, bool, error) {
+	return u.Lookup(d)
+}
 func (unsynced) Lookup(apikey.Digest) (authn.Found, bool, error) {
 	return authn.Found{}, false, authn.ErrUnsynced
 }
@@ -47,7 +53,7 @@ func TestAServerThatCannotDecideYetSaysSoAndNeverDenies(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer some-imported-key")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code != 503 || w.Header().Get("Retry-After") != "" {
+		if w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}

@@ -198,6 +198,51 @@ func (c *Cluster) RestartServer(ctx context.Context, op *Operator, more string) 
 	return op.waitReady(ctx, func() error { return nil })
 }
 
+// StartReplica starts one more server under a name of its own, and returns its URL and what ends it.
+func (c *Cluster) StartReplica(
+	ctx context.Context,
+	op *Operator,
+	binary, name string,
+) (url string, stop func(), failed error) {
+	listen, err := freeAddress(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	file := filepath.Join(c.options.State, name+".yaml")
+	config := fmt.Sprintf(`listen: %s
+metrics: 127.0.0.1:0
+extAuthz: 127.0.0.1:0
+activity: {database: "off"}
+tls: {certFile: %q, keyFile: %q}
+jwt:
+- issuer: {url: %q, audiences: [%q], certificateAuthorityFile: %q}
+`, listen, c.cert.CertFile, c.cert.KeyFile, op.Issuer.URL, issuer.Audience, c.cert.CAFile)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return "", nil, fmt.Errorf("write configuration: %w", err)
+	}
+	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-server")
+	if err != nil {
+		return "", nil, err
+	}
+	p := &Process{
+		Name:    name,
+		LogFile: filepath.Join(c.options.State, "log", name+".log"),
+		say:     func(string, ...any) {},
+		done:    make(chan struct{}),
+		command: []string{binary, "server", "--config", file, "--kubeconfig", kubeconfig},
+	}
+	if err := p.launch(); err != nil { //nolint:contextcheck // outlives the context, until stop
+		return "", nil, err
+	}
+	go p.keep() //nolint:contextcheck // as above
+	url = "https://" + listen
+	if err := wait(ctx, p, func() bool { return answersOK(ctx, op.Client, url+"/readyz") }, p.failed); err != nil {
+		p.stop()
+		return "", nil, err
+	}
+	return url, p.stop, nil
+}
+
 // RestartOperator restarts both processes, from the binary as it is now, and waits until they are ready.
 func (c *Cluster) RestartOperator(ctx context.Context, op *Operator) error {
 	errs := make([]error, 2)

@@ -161,6 +161,9 @@ func denied(r *door.Refusal) *authv3.CheckResponse {
 	for _, c := range r.Challenge {
 		headers = append(headers, header("www-authenticate", c))
 	}
+	for _, seconds := range r.Retry {
+		headers = append(headers, header("retry-after", seconds))
+	}
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: int32(grpcCodes[r.Status]), Message: r.Message}, //nolint:gosec // codes are small
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{

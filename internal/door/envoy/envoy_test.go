@@ -3,6 +3,7 @@
 package envoy
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -22,7 +23,11 @@ import (
 type oneKey struct{ networks []netip.Prefix }
 
 func (oneKey) Ready() bool                     { return true }
+func (oneKey) Current() bool                   { return true }
 func (oneKey) Projects(string) []authn.Project { return nil }
+func (k oneKey) Await(_ context.Context, d apikey.Digest, _ netip.Addr) (authn.Found, bool, error) {
+	return k.Lookup(d)
+}
 func (k oneKey) Lookup(d apikey.Digest) (authn.Found, bool, error) {
 	return authn.Found{Key: apikey.Key{State: apikey.Active, Networks: k.networks}, Credential: apikey.Credential{Phase: apikey.Current},
 		Principal: authn.Principal{Role: authn.Member, Tenant: "acme", Method: authn.APIKey, Scopes: "a b", Key: authn.KeyRef{Namespace: "prod", Name: "k"}}}, d == apikey.DigestOf("good"), nil
