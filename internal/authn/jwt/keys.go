@@ -14,13 +14,21 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/kaana/apikey-operator/internal/apikey"
 )
 
 const (
 	refreshEvery = 10 * time.Minute
 	firstRetry   = time.Second
 	longestRetry = 30 * time.Second
-	unknownEvery = time.Minute // between two fetches that unknown key ids ask for
+	// Unknown key IDs may ask for a fetch this often, after a burst. One fetch answers for all that were seen before it,
+	// so random ones delay the answer for a new key by unknownEvery at most.
+	unknownEvery = 10 * time.Second
+	unknownBurst = 5
+	maxUnknown   = 1 << 12 // key IDs of one generation
 	fetchTimeout = 5 * time.Second
 	maxAnswer    = 1 << 20
 )
@@ -37,14 +45,41 @@ type keys struct {
 	skipped    map[string]string // keys of the set that are not used, and why; each is logged once
 	generation uint64            // of the set; a verdict on a token holds for one
 	fetched    time.Time         // zero: never yet
-	asked      time.Time         // when an unknown key id last asked for a fetch
+	began      time.Time         // when the fetch began that brought the set
 	failed     error             // of the last fetch
+
+	asking  *rate.Limiter // the fetches that unknown key IDs ask for
+	unknown unknownIDs
 
 	fetching sync.Mutex
 }
 
+// unknownIDs are when unknown key IDs were first seen: two generations of a bounded number.
+type unknownIDs struct {
+	mu         sync.Mutex
+	seen, last map[apikey.Digest]time.Time // by the digest of the ID, which may be long
+}
+
+// firstSeen returns when an ID was first seen: now, unless it is remembered.
+func (u *unknownIDs) firstSeen(id string, now time.Time) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d := apikey.DigestOf(id)
+	for _, generation := range []map[apikey.Digest]time.Time{u.seen, u.last} {
+		if at, ok := generation[d]; ok {
+			return at
+		}
+	}
+	if u.seen == nil || len(u.seen) >= maxUnknown {
+		u.last, u.seen = u.seen, map[apikey.Digest]time.Time{}
+	}
+	u.seen[d] = now
+	return now
+}
+
 func newKeys(issuer *Issuer, client *http.Client, now func() time.Time) *keys {
-	return &keys{issuer: issuer, client: client, now: now}
+	asking := rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)
+	return &keys{issuer: issuer, client: client, now: now, asking: asking}
 }
 
 // run keeps the keys up to date until ctx is done: often until they are there, then now and then.
@@ -78,12 +113,18 @@ func (k *keys) run(ctx context.Context, log *slog.Logger) {
 }
 
 // find returns the keys that may have signed a token with that header, fetching the set again when there is none: keys
-// are rolled over. The error means that the server cannot decide yet.
+// are rolled over. The error means that the server cannot decide yet: the set is not known, or was fetched before the
+// unknown key ID was first seen, and the key may be new.
 func (k *keys) find(h header) (found []crypto.PublicKey, generation uint64, err error) {
 	if found, generation = k.known(h); len(found) > 0 {
 		return found, generation, nil
 	}
-	if since, may := k.ask(h.keyID); may {
+	now := k.now()
+	seen := now
+	if h.keyID != "" {
+		seen = k.unknown.firstSeen(h.keyID, now)
+	}
+	if since, may := k.ask(h.keyID, seen, now); may {
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 		defer cancel()
 		_ = k.fetch(ctx, since) // remembered
@@ -99,22 +140,23 @@ func (k *keys) find(h header) (found []crypto.PublicKey, generation uint64, err 
 	if k.failed != nil || k.fetched.IsZero() {
 		return nil, 0, errors.Join(fmt.Errorf("the keys of %s are not known", k.issuer.URL), k.failed)
 	}
+	if h.keyID != "" && k.began.Before(seen) {
+		return nil, 0, fmt.Errorf("%s may have a new key", k.issuer.URL)
+	}
 	return nil, 0, nil
 }
 
-// ask reports whether an unknown key id may ask for a fetch, and when the set was last fetched.
-func (k *keys) ask(id string) (time.Time, bool) {
-	if id == "" {
+// ask reports whether an unknown key ID, first seen at an instant, may ask for a fetch, and when the set was last
+// fetched. One that was looked for in a recent fetch may not.
+func (k *keys) ask(id string, seen, now time.Time) (time.Time, bool) {
+	k.mu.RLock()
+	fetched, began := k.fetched, k.began
+	k.mu.RUnlock()
+	recent := !began.Before(seen) && now.Sub(began) < unknownEvery
+	if id == "" || recent || !k.asking.AllowN(now, 1) {
 		return time.Time{}, false
 	}
-	now := k.now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	may := k.asked.IsZero() || now.Sub(k.asked) >= unknownEvery
-	if may {
-		k.asked = now
-	}
-	return k.fetched, may
+	return fetched, true
 }
 
 // known returns the keys of the set as it is that may have signed a token with that header.
@@ -151,6 +193,7 @@ func (k *keys) fetch(ctx context.Context, since time.Time) error {
 	if fresher {
 		return nil
 	}
+	began := k.now()
 	set, skipped, err := k.download(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -158,7 +201,7 @@ func (k *keys) fetch(ctx context.Context, since time.Time) error {
 	if err != nil {
 		return err
 	}
-	k.fetched = k.now()
+	k.fetched, k.began = k.now(), began
 	if !k.byID.equal(set) {
 		k.byID = set
 		k.generation++
