@@ -36,7 +36,7 @@ func runController(ctx context.Context, cfg config.Controller, kubeconfig string
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	counts := controller.NewMetrics(mgr.GetClient())
+	counts := controller.NewMetrics(mgr.GetClient(), mgr.Elected())
 	if err := metrics.Registry.Register(counts); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}

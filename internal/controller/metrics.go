@@ -19,16 +19,20 @@ import (
 // has a label for the key: a million keys would be a million series.
 type Metrics struct {
 	cache     client.Reader
+	leading   <-chan struct{}
 	rotations prometheus.Counter
 	lag       prometheus.Histogram
 
 	keys, credentials, nextRotation, nextExpiry *prometheus.Desc
 }
 
-// NewMetrics returns metrics that read ApiKeys from a cache. Register them once.
-func NewMetrics(cache client.Reader) *Metrics {
+// NewMetrics returns metrics that read ApiKeys from a cache. Register them once. What they read is there only after the
+// channel is closed, which means that this controller leads: sums over all controllers are right, and nothing is
+// reported as good while no controller works.
+func NewMetrics(cache client.Reader, leading <-chan struct{}) *Metrics {
 	return &Metrics{
-		cache: cache,
+		cache:   cache,
+		leading: leading,
 		rotations: prometheus.NewCounter(prometheus.CounterOpts{Name: "apikey_rotations_total",
 			Help: "Tokens that were replaced by a new one, on schedule, on request, or because their Secret had lost them."}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -82,6 +86,11 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.rotations.Collect(ch)
 	m.lag.Collect(ch)
+	select {
+	case <-m.leading:
+	default:
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var list v1alpha1.ApiKeyList

@@ -88,6 +88,11 @@ var lifetimes = map[string]time.Duration{
 
 func (s *Pages) createFromForm(w http.ResponseWriter, r *http.Request, p authn.Principal) {
 	f := s.newForm(p, r)
+	if _, ok := lifetimes[f.Values["expires"]]; !ok { // not of this form: nothing is known of what was meant
+		f.Faults["expires"] = "choose when the key expires"
+		s.show(w, r, http.StatusUnprocessableEntity, "new", screen{Title: "Create API key", Data: f}.of(p))
+		return
+	}
 	in := s.createRequest(f, r)
 	made, err := s.Manage.Create(r.Context(), p, in)
 	var problem *manage.Problem

@@ -134,6 +134,17 @@ func (b browser) pictures(name string) {
 }
 
 var _ = Describe("Settings > API Keys", Ordered, func() {
+	It("refuses a lifetime that it does not offer, and makes no key that never expires", func(ctx SpecContext) {
+		b := newBrowser()
+		b.signIn("member")
+		b.open("/settings/api-keys/new")
+		b.do(chromedp.WaitVisible("form.form"), chromedp.SendKeys("input[name=name]", "odd-lifetime"),
+			chromedp.Evaluate(`document.querySelector("select[name=expires]").selectedOptions[0].value = "2035-01-01"`, nil),
+			chromedp.Click("form.form button.primary"), chromedp.WaitVisible(".fault"))
+		Expect(b.text()).To(ContainSubstring("choose when the key expires"))
+		Expect(kubectl(ctx, "get", "apikeys", "-A", "-o", "name")).NotTo(ContainSubstring("odd-lifetime"))
+	})
+
 	It("takes a member from signing in to a copied, working token, and to its end", func(ctx SpecContext) {
 		b := newBrowser()
 		b.open("/settings/api-keys")
