@@ -57,6 +57,9 @@ func init() { //nolint:gochecknoinits // huma offers no other way
 		if f, ok := f.(*apiFailure); ok && ctx != nil {
 			_, w := humago.Unwrap(ctx)
 			f.RequestID = w.Header().Get(door.RequestIDHeader)
+			if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "1")
+			}
 		}
 		return f
 	}

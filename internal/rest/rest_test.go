@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/door"
@@ -55,6 +58,17 @@ func TestAServerThatCannotDecideYetSaysSoAndNeverDenies(t *testing.T) {
 		h.ServeHTTP(w, r)
 		if w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+func TestAFailureThatPassesSaysWhenToTryAgain(t *testing.T) {
+	for status, want := range map[int]string{429: "1", 503: "1", 409: "", 422: ""} {
+		w := httptest.NewRecorder()
+		ctx := humago.NewContext(nil, httptest.NewRequest(http.MethodPost, "/api/keys", nil), w)
+		err := huma.NewErrorWithContext(ctx, 500, "unexpected", newFailure(status, "try again"))
+		if got := w.Header().Get("Retry-After"); err.GetStatus() != status || got != want {
+			t.Errorf("%d: %d with Retry-After %q, want %q", status, err.GetStatus(), got, want)
 		}
 	}
 }
