@@ -18,7 +18,7 @@ const pageSize = 50
 // listed is what the list of keys shows.
 type listed struct {
 	Keys     []rest.KeyView
-	Next     string // query of the next page
+	Next     string // URL of the next page; as a query alone it would be escaped
 	Query    manage.Query
 	Projects []authn.Project
 	All      bool
@@ -58,7 +58,7 @@ func (s *Pages) listKeys(ctx context.Context, p authn.Principal, v *listed, q ur
 	v.Keys = s.API.Views(ctx, p.Tenant, found.Keys)
 	if found.Next != "" {
 		q.Set("cursor", found.Next)
-		v.Next = q.Encode()
+		v.Next = keysPage + "?" + q.Encode()
 	}
 	return nil
 }
