@@ -142,7 +142,7 @@ func (s inputFormat) row(line int, f map[string]string, format apikey.Format) (r
 	r := row{line: line, name: f["name"], description: f["description"], role: f["role"],
 		scopes: strings.Fields(f["scopes"])}
 	var err error
-	if r.digest, r.hint, err = digestAndHint(f, format); err != nil {
+	if r.digest, r.hint, err = s.digestAndHint(f, format); err != nil {
 		return row{}, err
 	}
 	if r.name == "" {
@@ -173,8 +173,26 @@ func (s inputFormat) row(line int, f map[string]string, format apikey.Format) (r
 	return r, nil
 }
 
+var errDigest = errors.New("this is like a SHA-256 digest: give --digests if it is one; " +
+	"if it is a token, give a CSV with a column token")
+
+// notAToken says why a string, which is long enough, is not a token as a client sends it; nil: it may be one.
+func notAToken(text string) error {
+	switch {
+	case strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }):
+		return errors.New("the token has a space, or a character that an Authorization header cannot have; " +
+			"give the token alone, without Bearer")
+	case strings.ContainsAny(text, "\"'`"), strings.HasSuffix(text, ","), strings.HasSuffix(text, ";"):
+		return errors.New("the token has a quote, or ends with a comma or semicolon: give the token alone")
+	case strings.HasPrefix(text, "$") && strings.Count(text, "$") > 1, strings.HasPrefix(text, "{"),
+		strings.HasPrefix(strings.ToLower(text), "sha256:"):
+		return errors.New("this is like a hash of a token, such as bcrypt: only tokens and SHA-256 digests can be imported")
+	}
+	return nil
+}
+
 // digestAndHint returns the digest of a line, and a hint that helps people to recognise the token.
-func digestAndHint(f map[string]string, format apikey.Format) (apikey.Digest, string, error) {
+func (s inputFormat) digestAndHint(f map[string]string, format apikey.Format) (apikey.Digest, string, error) {
 	hint := f["hint"]
 	if f["sha256"] != "" {
 		d, err := apikey.ParseDigest(f["sha256"])
@@ -185,15 +203,17 @@ func digestAndHint(f map[string]string, format apikey.Format) (apikey.Digest, st
 	}
 	token := f["token"]
 	d, ok := format.Digest(token)
+	if _, err := apikey.ParseDigest(token); err == nil && s.tokens {
+		return d, "", errDigest
+	}
 	switch {
 	case token == "":
 		return d, "", errors.New("token and sha256 are both empty: give one of them")
 	case len(token) < minToken:
 		return d, "", fmt.Errorf("the token is shorter than %d characters: import only random tokens, "+
 			"not passwords", minToken)
-	case strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }):
-		return d, "", errors.New("the token has a space, or a character that an Authorization header cannot have; " +
-			"give the token alone, without Bearer")
+	case notAToken(token) != nil:
+		return d, "", notAToken(token)
 	case !ok:
 		return d, "", fmt.Errorf("the token starts like a token of this installation but is incomplete, "+
 			"or is longer than %d bytes", apikey.MaxTokenBytes)

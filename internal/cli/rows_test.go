@@ -53,6 +53,11 @@ func TestRowsAreReadInEveryFormat(t *testing.T) {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
+	hex := apikey.DigestOf("x").String() // random digits in hexadecimal are a token, if a column says so
+	rows, _, problems := inputFormat{role: "member"}.read(strings.NewReader("token\n"+hex+"\n"), tokenFormat(t))
+	if len(problems) > 0 || len(rows) != 1 || rows[0].digest != apikey.DigestOf(hex) {
+		t.Errorf("a token of 64 hexadecimal digits: %v, %v", rows, problems)
+	}
 	rows, repeats, problems := inputFormat{}.read(strings.NewReader(""), tokenFormat(t))
 	if len(rows)+repeats+len(problems) > 0 {
 		t.Errorf("an empty input has %d rows, %d repeats, %v", len(rows), repeats, problems)
@@ -75,6 +80,15 @@ func TestWrongRowsAreNamedByLineAndNeverShown(t *testing.T) {
 		"a token instead of a digest": {digests, secretText, "line 1: want 64 lower-case hexadecimal digits"},
 		"a password":                  {tokens, secretText + "\nhunter2", "line 2: the token is shorter than 20 characters"},
 		"a whole header":              {tokens, "Bearer " + secretText, "line 1: the token has a space"},
+		"a token in quotes":           {tokens, `"` + secretText + `"`, "line 1: the token has a quote"},
+		"a token with a comma":        {tokens, secretText + ",", "line 1: the token has a quote, or ends with a comma"},
+		"a token with a semicolon":    {table, "token\n" + secretText + ";\n", "line 2: the token has a quote, or ends with a comma"},
+		"a digest instead of a token": {tokens, apikey.DigestOf(secretText).String(),
+			"line 1: this is like a SHA-256 digest: give --digests"},
+		"a digest with its algorithm": {table, "token\nsha256:" + apikey.DigestOf(secretText).String() + "\n",
+			"line 2: this is like a hash of a token"},
+		"bcrypt": {tokens, secretText + "\n$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+			"line 2: this is like a hash of a token"},
 		"an incomplete token of this installation": {tokens, "x-" + secretText + "\n" + broken,
 			"line 2: the token starts like a token of this installation but is incomplete"},
 		"a line longer than any token": {tokens, secretText + "\n" + strings.Repeat("x", 3*apikey.MaxTokenBytes),
