@@ -154,6 +154,8 @@ var breakages = []breakage{
 	{"internal/authn/verify.go", `err == nil && v.Format.Minted(presented):`, `presented == "":`, "internal/authn", "TestATokenThatMayBeNewIsWaitedFor", ""},
 	{"internal/authn/verify.go", `case err == nil && !v.Keys.Current():`, `case false:`, "internal/authn", "TestATokenThatMayBeNewIsWaitedFor", ""},
 	{"internal/controller/metrics.go", "\tdefault:\n\t\treturn\n\t}\n\tctx, cancel", "\tdefault:\n\t}\n\tctx, cancel", "internal/controller", "TestOnlyTheControllerThatLeadsReportsKeys", ""},
+	{"internal/controller/apply.go", `r.Events.Eventf(o, related, kind`, `r.Events.Eventf(o, nil, kind`, "internal/controller", "TestController", "restarts workloads once"},
+	{core + "/events.go", `strings.Join(ids, ", ")`, `strings.Join(ids[:1], ", ")`, core, "TestTokensThatEndTogetherAreNamedInOneEvent", ""},
 	{"internal/cli/rows.go", `case notAToken(token) != nil:`, `case token == " ":`, "internal/cli", "TestWrongRowsAreNamedByLineAndNeverShown", ""},
 	{"internal/web/pages/list.html", `{{else if .Next}}`, `{{else if false}}`, "internal/web", "TestAListClaimsNoMoreThanWasExamined", ""},
 	{"internal/web/forms.go", `if _, ok := lifetimes[f.Values["expires"]]; !ok {`, `if false {`, e2e, "TestEndToEnd", "refuses a lifetime"},

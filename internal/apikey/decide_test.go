@@ -5,6 +5,7 @@ package apikey_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -482,6 +483,15 @@ func TestAcceptedAgreesWithTheVerdict(t *testing.T) {
 		if got := plan.Conditions[v1alpha1.ConditionAccepted]; got.Reason != c.want || got.True != (c.want == v1alpha1.ReasonAccepted) {
 			t.Errorf("%s: %+v", c.name, got)
 		}
+	}
+}
+
+func TestTokensThatEndTogetherAreNamedInOneEvent(t *testing.T) {
+	in := Input{Key: active(), Secret: ObservedSecret{Ownership: Ours, Digest: one, Exact: true}, Credentials: []Credential{
+		cred(Current, one, 0), cred(Retiring, two, time.Hour, -time.Second), cred(Retiring, three, time.Hour, -time.Minute)}}
+	events := Decide(in, now).Events
+	if len(events) != 1 || !strings.Contains(events[0].Message, two.ID()) || !strings.Contains(events[0].Message, three.ID()) {
+		t.Errorf("%v", events)
 	}
 }
 

@@ -5,6 +5,7 @@ package apikey
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
@@ -58,11 +59,25 @@ func (in Input) credentialEvents(plan Plan) (out []Event) {
 			"Credential %s is in Secret %s; credential %s is accepted until %s", issued[0].Digest.ID(), in.SecretName,
 			replaced[0].Digest.ID(), replaced[0].ValidUntil.UTC().Format(time.RFC3339))})
 	}
+	return append(out, in.retired(plan)...)
+}
+
+// retired reports the previous tokens whose overlap has passed, in one Event: Kubernetes would count two of one reason in
+// one, with the message of the first.
+func (in Input) retired(plan Plan) []Event {
+	var ids []string
 	for _, c := range in.moved(plan, Retiring, Retired) {
-		out = append(out, Event{Reason: v1alpha1.ReasonRetired,
-			Message: fmt.Sprintf("Credential %s is no longer accepted: its overlap has passed", c.Digest.ID())})
+		ids = append(ids, c.Digest.ID())
 	}
-	return out
+	switch len(ids) {
+	case 0:
+		return nil
+	case 1:
+		return []Event{{Reason: v1alpha1.ReasonRetired,
+			Message: fmt.Sprintf("Credential %s is no longer accepted: its overlap has passed", ids[0])}}
+	}
+	return []Event{{Reason: v1alpha1.ReasonRetired, Message: fmt.Sprintf(
+		"Credentials %s are no longer accepted: their overlaps have passed", strings.Join(ids, ", "))}}
 }
 
 // moved returns the credentials that a plan takes from one phase to another.

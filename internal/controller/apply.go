@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -128,19 +129,20 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *observat
 	v.Credentials, v.Conditions = plan.Credentials, plan.Conditions
 	v.Rotation.Last, v.Rotation.Handled, v.Consumers.Notified = plan.Rotated, plan.Handled, plan.Notified
 	for _, e := range plan.Events {
-		r.emit(o, e)
+		r.emit(o, nil, e)
 	}
 	r.Metrics.rotated(plan)
 	return nil
 }
 
-// emit emits an Event about the ApiKey.
-func (r *Reconciler) emit(o *v1alpha1.ApiKey, e apikey.Event) {
+// emit emits an Event about the ApiKey, and about a related object unless it is nil. Events with the same reason and
+// objects are counted in one, which keeps the first message: what a message names beside the key is a related object.
+func (r *Reconciler) emit(o *v1alpha1.ApiKey, related runtime.Object, e apikey.Event) {
 	kind := corev1.EventTypeNormal
 	if e.Warning {
 		kind = corev1.EventTypeWarning
 	}
-	r.Events.Eventf(o, nil, kind, e.Reason, "Reconcile", "%s", e.Message)
+	r.Events.Eventf(o, related, kind, e.Reason, "Reconcile", "%s", e.Message)
 }
 
 // publish writes the Secret with that token: creates it, or replaces exactly the version that was

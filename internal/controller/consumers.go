@@ -88,9 +88,12 @@ func (r *Reconciler) restart(
 ) error {
 	workload := &unstructured.Unstructured{}
 	workload.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: string(c.Kind)})
-	err := r.Live.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: c.Name}, workload)
+	workload.SetNamespace(o.Namespace)
+	workload.SetName(c.Name)
+	related := workload.DeepCopy()
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(related), workload)
 	if apierrors.IsNotFound(err) {
-		r.emit(o, apikey.Event{Warning: true, Reason: v1alpha1.ReasonConsumerMissing,
+		r.emit(o, related, apikey.Event{Warning: true, Reason: v1alpha1.ReasonConsumerMissing,
 			Message: fmt.Sprintf("%s %s, which spec.secret.restart names, does not exist", c.Kind, c.Name)})
 		return nil
 	}
@@ -109,6 +112,7 @@ func (r *Reconciler) restart(
 	}
 	r.emit(
 		o,
+		related,
 		apikey.Event{
 			Reason:  v1alpha1.ReasonRestarted,
 			Message: fmt.Sprintf("Restarted %s %s, which reads the token when it starts", c.Kind, c.Name),

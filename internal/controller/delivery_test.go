@@ -149,7 +149,8 @@ var _ = It("restarts workloads once after each new token but the first", func(ct
 	k.delivered(token)
 	Eventually(stamps).Should(HaveEach(Equal(k.object().Status.LastRotationTime.Add(time.Second).UTC().Format(time.RFC3339))))
 	Eventually(func() string { return k.condition("ConsumersNotified") }).Should(Equal("True Notified"))
-	Eventually(k.events).Should(ContainElements("Restarted", "ConsumerMissing"))
+	Eventually(k.eventsAbout).Should(ContainElements("Restarted Deployment web", "Restarted StatefulSet db", "Restarted DaemonSet agent",
+		"ConsumerMissing Deployment missing"))
 	generations := func() (out []int64) {
 		stamps()
 		for _, o := range consumers {

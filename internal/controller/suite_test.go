@@ -215,6 +215,18 @@ func holder(token string) string {
 	return p.Key.String()
 }
 
+// eventsAbout returns the reasons of the Events that name another object too, with its kind and name.
+func (k key) eventsAbout() (out []string) {
+	var list eventsv1.EventList
+	ExpectWithOffset(1, k8s.List(k.ctx, &list, client.InNamespace(k.namespace))).To(Succeed())
+	for _, e := range list.Items {
+		if e.Regarding.Name == k.name && e.Related != nil {
+			out = append(out, e.Reason+" "+e.Related.Kind+" "+e.Related.Name)
+		}
+	}
+	return out
+}
+
 // events returns the reasons of the events about the key.
 func (k key) events() []string {
 	var list eventsv1.EventList
