@@ -62,8 +62,8 @@ func (in Input) credentialEvents(plan Plan) (out []Event) {
 	return append(out, in.retired(plan)...)
 }
 
-// retired reports the previous tokens whose overlap has passed, in one Event: Kubernetes would count two of one reason in
-// one, with the message of the first.
+// retired reports the previous tokens whose overlap has passed, in one Event: Kubernetes would count two of one reason
+// as one, with the message of the first.
 func (in Input) retired(plan Plan) []Event {
 	var ids []string
 	for _, c := range in.moved(plan, Retiring, Retired) {
