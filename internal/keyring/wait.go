@@ -23,9 +23,6 @@ const (
 
 	maxWaiting        = 1024 // requests
 	maxWaitingNetwork = 256  // requests of one network
-
-	maxAsked     = 1 << 15     // digests of one generation
-	askedForgets = time.Minute // a generation of digests
 )
 
 // waits are the requests that wait for the watch, and the digests that were asked for in vain. The zero value is ready.
@@ -37,35 +34,13 @@ type waits struct {
 	networks map[netip.Prefix]int
 	total    int
 
-	askedMu          sync.Mutex
-	asked, askedLast map[apikey.Digest]time.Time // when a digest was first asked for: two generations
-	generation       time.Time
+	asked authn.FirstSeen // when a digest was first asked for
 }
 
 // wait is what the requests with one digest wait for.
 type wait struct {
 	changed  chan struct{} // closed when something changes
 	requests int
-}
-
-// firstAsked returns when a digest was first asked for: now, unless it is remembered. The memory is bounded: it keeps a
-// digest for one to two minutes, or for less while many are asked for.
-func (w *waits) firstAsked(d apikey.Digest, now time.Time) time.Time {
-	w.askedMu.Lock()
-	defer w.askedMu.Unlock()
-	if len(w.asked) >= maxAsked || now.Sub(w.generation) >= askedForgets {
-		if now.Sub(w.generation) >= 2*askedForgets {
-			w.asked = nil
-		}
-		w.askedLast, w.asked, w.generation = w.asked, map[apikey.Digest]time.Time{}, now
-	}
-	for _, generation := range []map[apikey.Digest]time.Time{w.asked, w.askedLast} {
-		if at, ok := generation[d]; ok {
-			return at
-		}
-	}
-	w.asked[d] = now
-	return now
 }
 
 // enter makes a request from a network wait for a digest, and returns false if too many wait. It must leave.
@@ -158,7 +133,7 @@ func (ix *Index) Await(ctx context.Context, d apikey.Digest, from netip.Addr) (a
 		return ix.Lookup(d)
 	}
 	now := time.Now()
-	asked := ix.waits.firstAsked(d, now)
+	asked := ix.waits.asked.At(d, now)
 	end := asked.Add(maxWait)
 	if !now.Before(end) {
 		return ix.lookupSince(d, asked)

@@ -148,24 +148,6 @@ func TestWaitingRequestsAreBoundedForEachNetworkAndInAll(t *testing.T) {
 	})
 }
 
-func TestTheMemoryOfUnknownDigestsIsBounded(t *testing.T) {
-	var w waits
-	now := time.Now()
-	for i := range 3 * maxAsked {
-		w.firstAsked(apikey.DigestOf(fmt.Sprint(i)), now)
-	}
-	if n := len(w.asked) + len(w.askedLast); n > 2*maxAsked {
-		t.Errorf("%d digests", n)
-	}
-	known := apikey.DigestOf(fmt.Sprint(3*maxAsked - 1))
-	if at := w.firstAsked(known, now.Add(askedForgets)); !at.Equal(now) {
-		t.Errorf("forgotten after %v", askedForgets)
-	}
-	if later := now.Add(4 * askedForgets); !w.firstAsked(known, later).Equal(later) {
-		t.Error("remembered for too long")
-	}
-}
-
 func TestAnIndexWithoutContactIsNotCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := index(t)

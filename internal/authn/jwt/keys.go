@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/authn"
 )
 
 const (
@@ -28,7 +29,6 @@ const (
 	// so random ones delay the answer for a new key by unknownEvery at most.
 	unknownEvery = 10 * time.Second
 	unknownBurst = 5
-	maxUnknown   = 1 << 12 // key IDs of one generation
 	fetchTimeout = 5 * time.Second
 	maxAnswer    = 1 << 20
 )
@@ -48,33 +48,10 @@ type keys struct {
 	began      time.Time         // when the fetch began that brought the set
 	failed     error             // of the last fetch
 
-	asking  *rate.Limiter // the fetches that unknown key IDs ask for
-	unknown unknownIDs
+	asking  *rate.Limiter   // the fetches that unknown key IDs ask for
+	unknown authn.FirstSeen // by the digest of the ID, which may be long
 
 	fetching sync.Mutex
-}
-
-// unknownIDs are when unknown key IDs were first seen: two generations of a bounded number.
-type unknownIDs struct {
-	mu         sync.Mutex
-	seen, last map[apikey.Digest]time.Time // by the digest of the ID, which may be long
-}
-
-// firstSeen returns when an ID was first seen: now, unless it is remembered.
-func (u *unknownIDs) firstSeen(id string, now time.Time) time.Time {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	d := apikey.DigestOf(id)
-	for _, generation := range []map[apikey.Digest]time.Time{u.seen, u.last} {
-		if at, ok := generation[d]; ok {
-			return at
-		}
-	}
-	if u.seen == nil || len(u.seen) >= maxUnknown {
-		u.last, u.seen = u.seen, map[apikey.Digest]time.Time{}
-	}
-	u.seen[d] = now
-	return now
 }
 
 func newKeys(issuer *Issuer, client *http.Client, now func() time.Time) *keys {
@@ -122,7 +99,7 @@ func (k *keys) find(h header) (found []crypto.PublicKey, generation uint64, err 
 	now := k.now()
 	seen := now
 	if h.keyID != "" {
-		seen = k.unknown.firstSeen(h.keyID, now)
+		seen = k.unknown.At(apikey.DigestOf(h.keyID), now)
 	}
 	if since, may := k.ask(h.keyID, seen, now); may {
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
