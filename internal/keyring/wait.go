@@ -84,6 +84,14 @@ func (w *waits) changed(d apikey.Digest) <-chan struct{} {
 	return w.waiting[d].changed
 }
 
+// gone makes nobody wait for the digests of a key that the watch reports as deleted: they are not new.
+func (w *waits) gone(credentials []apikey.Credential) {
+	long := time.Now().Add(-maxSilence)
+	for _, c := range credentials {
+		w.asked.At(c.Digest, long)
+	}
+}
+
 // wake wakes the requests that wait for these digests.
 func (w *waits) wake(credentials []apikey.Credential) {
 	if w.digests.Load() == 0 {

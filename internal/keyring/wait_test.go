@@ -104,6 +104,20 @@ func TestATokenIsUnknownOnlyAfterContact(t *testing.T) {
 	})
 }
 
+func TestATokenOfADeletedKeyIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := watching(t)
+		o := object("prod", "a", "t", 0, false)
+		must(t, keyStore{index: r}.Add(o))
+		contactNow(r)
+		time.Sleep(time.Second)
+		must(t, keyStore{index: r}.Delete(o))
+		if a := <-await(t.Context(), r, "t", "192.0.2.1"); a.ok || a.err != nil || a.took != 0 {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
 func TestAWaitEndsBeforeTheDeadlineOfTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := watching(t)

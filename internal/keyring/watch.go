@@ -155,6 +155,7 @@ func (s keyStore) Delete(obj any) error {
 	s.index.writing.Lock()
 	defer s.index.writing.Unlock()
 	s.index.remove(o.Namespace, o.Name)
+	s.index.waits.gone(kube.Credentials(o))
 	return nil
 }
 
