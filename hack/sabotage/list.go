@@ -142,8 +142,9 @@ var breakages = []breakage{
 	{jwtDir + "/verifier.go", `|| c.generation != c.issuer.keys.current()`, ``, jwtDir, "TestARolloverCostsNoRefusal", ""},
 	{jwtDir + "/keys.go", `recent || !k.asking.AllowN(now, 1)`, `recent`, jwtDir, "TestARolloverCostsNoRefusal", ""},
 	{jwtDir + "/keys.go", `if h.keyID != "" && k.began.Before(seen) {`, `if false {`, jwtDir, "TestARolloverCostsNoRefusal", ""},
-	{"internal/authn/firstseen.go", `if at, ok := generation[d]; ok {`, `if at, ok := generation[d]; ok && false {`, jwtDir, "TestARolloverCostsNoRefusal", ""},
-	{"internal/authn/firstseen.go", `len(f.now) >= MaxFirstSeen || age`, `age`, "internal/authn", "TestTheMemoryOfUnknownDigestsIsBounded", ""},
+	{"internal/authn/firstseen.go", `ok && now.Sub(at) < 2*FirstSeenFor {`, `ok && now.Before(at) {`, jwtDir, "TestARolloverCostsNoRefusal", ""},
+	{"internal/authn/firstseen.go", `len(f.now) >= MaxFirstSeen || now`, `now`, "internal/authn", "TestTheMemoryOfUnknownDigestsIsBounded", ""},
+	{"internal/authn/firstseen.go", `ok && now.Sub(at) < 2*FirstSeenFor {`, `ok {`, "internal/authn", "TestTheMemoryOfUnknownDigestsIsBounded", ""},
 
 	{kubeDir + "/refusal.go", `if slices.Contains(reasons, status.Reason) {`, `if len(reasons) > 0 || slices.Contains(reasons, status.Reason) {`, kubeDir, "TestARefusalRepeatsNothingThatAWebhookChooses", ""},
 	{"internal/controller/gather.go", "\t\tcase c.Phase == apikey.Pending:\n\t\t\treturn apikey.ObservedSecret{}, false\n", ``, "internal/controller", "TestController", "reads no Secret for a rotation"},

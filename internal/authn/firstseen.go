@@ -29,14 +29,11 @@ type FirstSeen struct {
 func (f *FirstSeen) At(d apikey.Digest, now time.Time) time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if age := now.Sub(f.started); len(f.now) >= MaxFirstSeen || age >= FirstSeenFor {
-		if age >= 2*FirstSeenFor {
-			f.now = nil
-		}
+	if len(f.now) >= MaxFirstSeen || now.Sub(f.started) >= FirstSeenFor {
 		f.before, f.now, f.started = f.now, map[apikey.Digest]time.Time{}, now
 	}
 	for _, generation := range []map[apikey.Digest]time.Time{f.now, f.before} {
-		if at, ok := generation[d]; ok {
+		if at, ok := generation[d]; ok && now.Sub(at) < 2*FirstSeenFor {
 			return at
 		}
 	}

@@ -25,7 +25,10 @@ func TestTheMemoryOfUnknownDigestsIsBounded(t *testing.T) {
 	if !seen.At(digest(0), later).Equal(later) {
 		t.Error("more digests are remembered than the bound allows")
 	}
-	if last := digest(3*authn.MaxFirstSeen - 1); seen.At(last, now.Add(4*authn.FirstSeenFor)).Equal(now) {
+	var seldom authn.FirstSeen // a generation that few digests end
+	seldom.At(digest(0), now)
+	seldom.At(digest(1), now.Add(2*authn.FirstSeenFor-time.Second))
+	if end := now.Add(2 * authn.FirstSeenFor); !seldom.At(digest(0), end).Equal(end) {
 		t.Error("a digest is remembered for too long")
 	}
 }
