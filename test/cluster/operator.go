@@ -100,6 +100,7 @@ func (c *Cluster) StartOperator(
 		ctx,
 		binary,
 		"controller",
+		"controller",
 		say,
 		fmt.Sprintf(
 			"probes: %s\nmetrics: %s\nleaderElection: {enabled: false}\n"+
@@ -112,7 +113,7 @@ func (c *Cluster) StartOperator(
 	); err != nil {
 		return nil, err
 	}
-	if op.Server, err = c.startProcess(ctx, binary, "server", say, c.serverConfig(op.Issuer.URL, "")); err != nil {
+	if op.Server, err = c.startProcess(ctx, binary, "server", "server", say, c.serverConfig(op.Issuer.URL, "")); err != nil {
 		return nil, err
 	}
 	if err := op.waitReady(ctx, op.Server.failed); err != nil {
@@ -208,7 +209,6 @@ func (c *Cluster) StartReplica(
 	if err != nil {
 		return "", nil, err
 	}
-	file := filepath.Join(c.options.State, name+".yaml")
 	config := fmt.Sprintf(`listen: %s
 metrics: 127.0.0.1:0
 extAuthz: 127.0.0.1:0
@@ -217,24 +217,10 @@ tls: {certFile: %q, keyFile: %q}
 jwt:
 - issuer: {url: %q, audiences: [%q], certificateAuthorityFile: %q}
 `, listen, c.cert.CertFile, c.cert.KeyFile, op.Issuer.URL, issuer.Audience, c.cert.CAFile)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return "", nil, fmt.Errorf("write configuration: %w", err)
-	}
-	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-server")
+	p, err := c.startProcess(ctx, binary, "server", name, func(string, ...any) {}, config)
 	if err != nil {
 		return "", nil, err
 	}
-	p := &Process{
-		Name:    name,
-		LogFile: filepath.Join(c.options.State, "log", name+".log"),
-		say:     func(string, ...any) {},
-		done:    make(chan struct{}),
-		command: []string{binary, "server", "--config", file, "--kubeconfig", kubeconfig},
-	}
-	if err := p.launch(); err != nil { //nolint:contextcheck // outlives the context, until stop
-		return "", nil, err
-	}
-	go p.keep() //nolint:contextcheck // as above
 	url = "https://" + listen
 	if err := wait(ctx, p, func() bool { return answersOK(ctx, op.Client, url+"/readyz") }, p.failed); err != nil {
 		p.stop()
@@ -294,10 +280,10 @@ func (c *Cluster) installWebhooks(ctx context.Context, address string) error {
 	return err
 }
 
-// startProcess starts one subcommand with its configuration, as its own ServiceAccount.
+// startProcess starts one subcommand with its configuration, as its own ServiceAccount, under a name.
 func (c *Cluster) startProcess(
 	ctx context.Context,
-	binary, name string,
+	binary, subcommand, name string,
 	say func(string, ...any),
 	config string,
 ) (*Process, error) {
@@ -305,7 +291,7 @@ func (c *Cluster) startProcess(
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
-	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+name)
+	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+subcommand)
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +300,7 @@ func (c *Cluster) startProcess(
 		LogFile: filepath.Join(c.options.State, "log", name+".log"),
 		say:     say,
 		done:    make(chan struct{}),
-		command: []string{binary, name, "--config", file, "--kubeconfig", kubeconfig},
+		command: []string{binary, subcommand, "--config", file, "--kubeconfig", kubeconfig},
 	}
 	if err := p.launch(); err != nil { //nolint:contextcheck // outlives the context, until stop
 		return nil, err
