@@ -113,7 +113,8 @@ func (c *Cluster) StartOperator(
 	); err != nil {
 		return nil, err
 	}
-	if op.Server, err = c.startProcess(ctx, binary, "server", "server", say, c.serverConfig(op.Issuer.URL, "")); err != nil {
+	config := c.serverConfig(op.Issuer.URL, "")
+	if op.Server, err = c.startProcess(ctx, binary, "server", "server", say, config); err != nil {
 		return nil, err
 	}
 	if err := op.waitReady(ctx, op.Server.failed); err != nil {

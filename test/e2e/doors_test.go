@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -329,6 +330,33 @@ var _ = Describe("every door", Ordered, func() {
 				Expect(d(t)).To(Equal(seen{user: "max@acme.example", role: "member"}), name)
 			}
 		}
+	})
+
+	It("answers Envoy before its deadline while a token may be new, and denies it afterwards", func(ctx SpecContext) {
+		format, err := apikey.NewFormat(apikey.DefaultPrefix)
+		Expect(err).NotTo(HaveOccurred())
+		wrong, err := format.Mint(rand.Reader)
+		Expect(err).NotTo(HaveOccurred())
+		c := envoy()
+		check := func() (int32, []string) {
+			deadline, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // Envoy's default
+			defer cancel()
+			headers := map[string]string{"authorization": "Bearer " + wrong.Reveal()}
+			resp, err := c.Check(deadline, checkRequest(headers, nil))
+			Expect(err).NotTo(HaveOccurred(), "it came too late")
+			var retry []string
+			for _, h := range resp.GetDeniedResponse().GetHeaders() {
+				if h.GetHeader().GetKey() == "retry-after" {
+					retry = append(retry, h.GetHeader().GetValue())
+				}
+			}
+			return int32(resp.GetDeniedResponse().GetStatus().GetCode()), retry
+		}
+		Expect(restDoor("kaana_typo").code).To(Equal("invalid_token"), "and the connection is open")
+		status, retry := check()
+		Expect(status).To(BeEquivalentTo(503))
+		Expect(retry).To(Equal([]string{"1"}))
+		Eventually(func() int32 { status, _ := check(); return status }).Should(BeEquivalentTo(401))
 	})
 
 	It("lets Envoy pass on who it is, and nothing that a client made up", func(ctx SpecContext) {
