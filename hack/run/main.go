@@ -35,6 +35,7 @@ func main() {
 	// SIGHUP arrives when the terminal is closed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	go func() { endWithMake(); stop() }()
 	signal.Ignore(syscall.SIGPIPE) // a closed pipe must not keep us from stopping the processes that we started
 	name, do := "make run", func() error { return run(ctx, *bin, *k8s, *port) }
 	if *again {
@@ -44,6 +45,13 @@ func main() {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		stop()
 		os.Exit(1)
+	}
+}
+
+// endWithMake returns when the process that started this one, make, has ended without ending this one.
+func endWithMake() {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		time.Sleep(time.Second)
 	}
 }
 

@@ -12,7 +12,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,12 +30,15 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/kaana/apikey-operator/test/process"
 )
 
 const (
 	startTimeout = 2 * time.Minute
 	stopTimeout  = 20 * time.Second
 	saKey        = "sa-signer.key" // where envtest keeps it, in the certificate folder
+	scripts      = "scripts"       // folder of what process.Tied writes
 )
 
 // Options says what to start.
@@ -112,7 +117,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 			_ = c.Stop()
 		}
 	}()
-	for _, dir := range []string{"certs", "etcd", "log"} {
+	for _, dir := range []string{"certs", "etcd", "log", scripts} {
 		if err := os.MkdirAll(filepath.Join(o.State, dir), 0o700); err != nil {
 			return nil, fmt.Errorf("make state folder: %w", err)
 		}
@@ -131,13 +136,18 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 		out(f)
 	}
 	etcd.Configure().Append("unsafe-no-fsync")
-	if err := c.prepare(ctx); err != nil {
+	if err := c.place(etcd, server); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(); err != nil {
 		return nil, err
 	}
 	server.Configure().Append("authentication-token-webhook-config-file", filepath.Join(o.State, reviewConfig)).
 		Append("token-auth-file", filepath.Join(o.State, tokenFile)).
 		Append("authentication-token-webhook-version", "v1").Append("authentication-token-webhook-cache-ttl", "10s")
-	config, err := c.env.Start()
+	var config *rest.Config
+	var err error
+	process.Lasting(func() { config, err = c.env.Start() })
 	if err != nil {
 		return nil, fmt.Errorf("start etcd and kube-apiserver: %w", err)
 	}
@@ -149,8 +159,29 @@ func Start(ctx context.Context, o Options) (_ *Cluster, failed error) {
 	return c, c.startManager(ctx)
 }
 
+// place says where etcd and kube-apiserver listen, which envtest would choose as a port that is free at the moment, and
+// sees to it that they end with this process.
+func (c *Cluster) place(etcd *envtest.Etcd, server *envtest.APIServer) (err error) {
+	folder := filepath.Join(c.options.State, scripts)
+	for program, path := range map[string]*string{"etcd": &etcd.Path, "kube-apiserver": &server.Path} {
+		if *path, err = process.Tied(folder, filepath.Join(c.options.Binaries, program)); err != nil {
+			return err
+		}
+	}
+	var clients, peers, secure string
+	for _, at := range []*string{&clients, &peers, &secure} {
+		if *at, err = process.Address(); err != nil {
+			return err
+		}
+	}
+	etcd.URL = &url.URL{Scheme: "http", Host: clients}
+	etcd.Configure().Set("listen-peer-urls", "http://"+peers)
+	server.Address, server.Port, err = net.SplitHostPort(secure)
+	return err
+}
+
 // ports are the addresses of what StartOperator starts.
-type ports struct{ server, serverMetrics, extAuthz, probes, controllerMetrics, admission, issuer string }
+type ports struct{ server, serverMetrics, extAuthz, probes, controllerMetrics, admission string }
 
 const (
 	reviewConfig = "tokenreview.kubeconfig"
@@ -159,13 +190,13 @@ const (
 
 // prepare makes what the API server must know of the operator's server before either runs: where it
 // is, and by which CA to trust it.
-func (c *Cluster) prepare(ctx context.Context) error {
+func (c *Cluster) prepare() error {
 	for _, p := range []*string{
 		&c.ports.server, &c.ports.serverMetrics, &c.ports.extAuthz, &c.ports.probes, &c.ports.controllerMetrics,
-		&c.ports.admission, &c.ports.issuer,
+		&c.ports.admission,
 	} {
 		var err error
-		if *p, err = freeAddress(ctx); err != nil {
+		if *p, err = process.Address(); err != nil {
 			return err
 		}
 	}
@@ -226,8 +257,7 @@ func (c *Cluster) startManager(ctx context.Context) error {
 		"--kube-api-burst=1000",
 	)
 	c.manager.Stdout, c.manager.Stderr = out, out
-	c.manager.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := c.manager.Start(); err != nil {
+	if err := process.Start(c.manager, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("start kube-controller-manager: %w", err)
 	}
 	return nil
@@ -244,7 +274,7 @@ func (c *Cluster) log(name string) (*os.File, error) {
 
 // Pause stops kube-apiserver or etcd where it is, as SIGSTOP does, until release is called.
 func (c *Cluster) Pause(program string) (release func(), err error) {
-	pid, err := c.process(program)
+	pid, err := c.pidOf(program)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", program, err)
 	}
@@ -254,8 +284,8 @@ func (c *Cluster) Pause(program string) (release func(), err error) {
 	return func() { _ = syscall.Kill(pid, syscall.SIGCONT) }, nil
 }
 
-// process returns the process id of a program of this cluster, which envtest keeps to itself.
-func (c *Cluster) process(program string) (int, error) {
+// pidOf returns the process id of a program of this cluster, which envtest keeps to itself.
+func (c *Cluster) pidOf(program string) (int, error) {
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return 0, err

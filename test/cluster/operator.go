@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/kaana/apikey-operator/test/issuer"
+	"github.com/kaana/apikey-operator/test/process"
 )
 
 const (
@@ -36,6 +37,7 @@ type Operator struct {
 	Client   *http.Client // trusts CAFile
 
 	ControllerMetrics, ServerMetrics string // addresses, HTTPS
+	ControllerProbes                 string // address, HTTP
 	ExtAuthz                         string // address, gRPC with TLS
 
 	Issuer *issuer.Issuer
@@ -69,6 +71,7 @@ func (c *Cluster) StartOperator(
 		PagesURL:          "https://" + localhost(p.server),
 		CAFile:            c.cert.CAFile,
 		ControllerMetrics: p.controllerMetrics,
+		ControllerProbes:  p.probes,
 		ServerMetrics:     p.serverMetrics,
 		ExtAuthz:          p.extAuthz,
 	}
@@ -84,7 +87,6 @@ func (c *Cluster) StartOperator(
 	var err error
 	if op.Issuer, err = issuer.Start(
 		context.WithoutCancel(ctx),
-		p.issuer,
 		c.cert.CertFile,
 		c.cert.KeyFile,
 		redirects...); err != nil {
@@ -206,7 +208,7 @@ func (c *Cluster) StartReplica(
 	op *Operator,
 	binary, name string,
 ) (url string, stop func(), failed error) {
-	listen, err := freeAddress(ctx)
+	listen, err := process.Address()
 	if err != nil {
 		return "", nil, err
 	}
@@ -228,6 +230,24 @@ jwt:
 		return "", nil, err
 	}
 	return url, p.stop, nil
+}
+
+// StartController starts one more controller under a name of its own with more configuration, as a ServiceAccount of
+// the operator's Namespace. It returns the address of its probes and what ends it, and does not wait until it is ready.
+func (c *Cluster) StartController(
+	ctx context.Context,
+	binary, name, account, config string,
+) (probes string, stop func(), failed error) {
+	probes, err := process.Address()
+	if err != nil {
+		return "", nil, err
+	}
+	config = fmt.Sprintf("probes: %s\nmetrics: 127.0.0.1:0\n%s\n", probes, config)
+	p, err := c.startAs(ctx, account, binary, "controller", name, func(string, ...any) {}, config)
+	if err != nil {
+		return "", nil, err
+	}
+	return probes, p.stop, nil
 }
 
 // RestartOperator restarts both processes, from the binary as it is now, and waits until they are ready.
@@ -288,11 +308,20 @@ func (c *Cluster) startProcess(
 	say func(string, ...any),
 	config string,
 ) (*Process, error) {
+	return c.startAs(ctx, "apikey-operator-"+subcommand, binary, subcommand, name, say, config)
+}
+
+func (c *Cluster) startAs(
+	ctx context.Context,
+	account, binary, subcommand, name string,
+	say func(string, ...any),
+	config string,
+) (*Process, error) {
 	file := filepath.Join(c.options.State, name+".yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
-	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+subcommand)
+	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, account)
 	if err != nil {
 		return nil, err
 	}
@@ -362,14 +391,6 @@ func (op *Operator) Stop() error {
 		return op.Issuer.Stop()
 	}
 	return nil
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }
 
 func trusting(caFile string) (*http.Client, error) {

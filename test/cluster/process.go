@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kaana/apikey-operator/test/process"
 )
 
 // Process is one process that is kept running.
@@ -35,8 +37,7 @@ func (p *Process) launch() error {
 	defer p.mu.Unlock()
 	p.cmd = exec.CommandContext(context.Background(), p.command[0], p.command[1:]...) // ended by stop
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches it through stop, in order
-	if err := p.cmd.Start(); err != nil {
+	if err := process.Start(p.cmd, syscall.SIGKILL); err != nil { // Ctrl-C reaches it through stop, in order
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.ended, p.restarting = make(chan struct{}), false

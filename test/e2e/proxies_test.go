@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/kaana/apikey-operator/test/issuer"
+	"github.com/kaana/apikey-operator/test/process"
 )
 
 // snippet returns the first code block of that language in a page of the documentation, with this
@@ -37,7 +38,7 @@ func launch(address, binary string, args ...string) {
 	cmd := exec.Command(binary, args...)
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
 	cmd.Env = append(os.Environ(), "HOME="+GinkgoT().TempDir())
-	Expect(cmd.Start()).To(Succeed(), "run hack/deps and make proxies")
+	Expect(process.Start(cmd, syscall.SIGTERM)).To(Succeed(), "run hack/deps and make proxies")
 	DeferCleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
@@ -51,16 +52,15 @@ func launch(address, binary string, args ...string) {
 	}).Should(Succeed())
 }
 
-func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress() string {
+	at, err := process.Address()
 	ExpectWithOffset(1, err).NotTo(HaveOccurred())
-	defer l.Close()
-	return l.Addr().String()
+	return at
 }
 
 // nginx starts Debian's nginx with the snippet of the documentation and returns its address.
 func nginx(backend string) string {
-	dir, address := GinkgoT().TempDir(), freePort()
+	dir, address := GinkgoT().TempDir(), freeAddress()
 	config := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log %[1]s/error.log; worker_processes 1;
 events {}
 http {
@@ -82,7 +82,7 @@ http {
 
 // caddy starts Caddy with the snippet of the documentation and returns its address.
 func caddy(backend string) string {
-	dir, address := GinkgoT().TempDir(), freePort()
+	dir, address := GinkgoT().TempDir(), freeAddress()
 	config := fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\nhttp://%s {\n%s\n}\n", address, snippet("proxies.md", "caddy", backend))
 	file := filepath.Join(dir, "Caddyfile")
 	Expect(os.WriteFile(file, []byte(config), 0o600)).To(Succeed())

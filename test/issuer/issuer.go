@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/kaana/apikey-operator/test/process"
 )
 
 const (
@@ -87,12 +89,15 @@ type Issuer struct {
 	handler http.Handler
 }
 
-// Start starts an issuer on that address with that certificate, which may send people back to those
-// URLs. It is stopped by Stop.
-func Start(ctx context.Context, address, certFile, keyFile string, redirects ...string) (*Issuer, error) {
+// Start starts an issuer with that certificate, which may send people back to those URLs. It is stopped by Stop.
+func Start(ctx context.Context, certFile, keyFile string, redirects ...string) (*Issuer, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("load the issuer's certificate: %w", err)
+	}
+	address, err := process.Address() // not any: Listen takes it again
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {

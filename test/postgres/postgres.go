@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package postgres is a real PostgreSQL server for tests: Debian's, in a temporary folder, on a free port of
+// Package postgres is a real PostgreSQL server for tests: Debian's, in a temporary folder, on a port of
 // this machine, never as root. hack/deps installs it.
 package postgres
 
@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kaana/apikey-operator/test/process"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 
 // Server is a running server.
 type Server struct {
-	port    int
+	port    string
 	command func(name string, args ...string) *exec.Cmd
 	made    int // databases
 }
@@ -50,7 +52,7 @@ func Start(t *testing.T) *Server {
 	data := filepath.Join(dir, "data")
 	command := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(context.Background(), filepath.Join(bin, name), args...) // ended below
-		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as, Setpgid: true}
+		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as}
 		cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "LC_ALL=C", "HOME=" + dir}
 		return cmd
 	}
@@ -65,13 +67,20 @@ func Start(t *testing.T) *Server {
 	).CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	port := freePort(t)
+	address, err := process.Address()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := command(
 		"postgres",
 		"-D",
 		data,
 		"-p",
-		strconv.Itoa(port),
+		port,
 		"-c",
 		"listen_addresses=127.0.0.1",
 		"-c",
@@ -84,7 +93,7 @@ func Start(t *testing.T) *Server {
 		t.Fatal(err)
 	}
 	server.Stdout, server.Stderr = log, log
-	if err := server.Start(); err != nil {
+	if err := process.Start(server, syscall.SIGQUIT); err != nil { // which is PostgreSQL's immediate shutdown
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -107,14 +116,14 @@ func (s *Server) Database(t *testing.T) string {
 		"-h",
 		"127.0.0.1",
 		"-p",
-		strconv.Itoa(s.port),
+		s.port,
 		"-U",
 		account,
 		name,
 	).CombinedOutput(); err != nil {
 		t.Fatalf("createdb: %v: %s", err, out)
 	}
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", account, s.port, name)
+	return fmt.Sprintf("postgres://%s@127.0.0.1:%s/%s?sslmode=disable", account, s.port, name)
 }
 
 // credential returns whom the server is to run as: it refuses to be root.
@@ -138,21 +147,11 @@ func credential(t *testing.T, dir string) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids are small
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener
-}
-
 // await waits until the server takes connections.
 func (s *Server) await(t *testing.T, log string) {
 	t.Helper()
 	ready := func() bool {
-		return s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)).Run() == nil
+		return s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", s.port).Run() == nil
 	}
 	for begin := time.Now(); !ready(); time.Sleep(20 * time.Millisecond) {
 		if time.Since(begin) > patient {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -34,11 +33,7 @@ func newBench(t testing.TB) *bench {
 	t.Helper()
 	cert, err := cluster.NewCertificate(t.TempDir())
 	check(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	address := l.Addr().String()
-	check(t, l.Close())
-	at, err := issuer.Start(t.Context(), address, cert.CertFile, cert.KeyFile)
+	at, err := issuer.Start(t.Context(), cert.CertFile, cert.KeyFile)
 	check(t, err)
 	t.Cleanup(func() { _ = at.Stop() })
 	b := &bench{Issuer: at, ca: cert.CAFile}

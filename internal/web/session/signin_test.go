@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -148,13 +147,7 @@ func newWorld(t *testing.T, registry Registry) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
-	i, err := issuer.Start(t.Context(), address, cert.CertFile, cert.KeyFile, at+CallbackPath, at+"/")
+	i, err := issuer.Start(t.Context(), cert.CertFile, cert.KeyFile, at+CallbackPath, at+"/")
 	if err != nil {
 		t.Fatal(err)
 	}
