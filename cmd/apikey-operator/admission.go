@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -32,22 +33,23 @@ const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 // getCertificate is that of tls.Config.
 type getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-// addAdmission adds the server of the webhook and the runnable that maintains its certificate.
-func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) error {
+// addAdmission adds the server of the webhook and the runnable that maintains its certificate. It returns what checks
+// that the webhook serves; nil if the webhook is off.
+func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) (healthz.Checker, error) {
 	if cfg.Admission.Listen == config.Off {
-		return nil
+		return nil, nil //nolint:nilnil // off
 	}
 	host, service, err := net.SplitHostPort(cfg.Admission.Listen)
 	if err != nil {
-		return fmt.Errorf("configuration: admission.listen: %w", err)
+		return nil, fmt.Errorf("configuration: admission.listen: %w", err)
 	}
 	port, err := strconv.Atoi(service)
 	if err != nil {
-		return fmt.Errorf("configuration: admission.listen: port: %w", err)
+		return nil, fmt.Errorf("configuration: admission.listen: port: %w", err)
 	}
 	keeper, certificate, err := admissionCertificate(mgr, cfg, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	server := webhook.NewServer(
 		webhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
@@ -58,10 +60,10 @@ func addAdmission(mgr ctrl.Manager, cfg config.Controller, log *slog.Logger) err
 	hook.Mount(server)
 	for _, r := range []manager.Runnable{keeper, server} {
 		if err := mgr.Add(r); err != nil {
-			return fmt.Errorf("set up admission: %w", err)
+			return nil, fmt.Errorf("set up admission: %w", err)
 		}
 	}
-	return nil
+	return server.StartedChecker(), nil
 }
 
 // admissionCertificate returns the runnable that maintains the webhook's certificate: it reads files, if the

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -48,11 +50,12 @@ func runController(ctx context.Context, cfg config.Controller, kubeconfig string
 	if own, err := ownNamespace(cfg); err == nil { // outside a cluster it may be unknown
 		r.Namespace = own
 	}
+	var hook healthz.Checker
 	for _, add := range []func() error{
 		func() error { return r.SetupWithManager(ctx, mgr, cfg.Workers) },
-		func() error { return addAdmission(mgr, cfg, log) },
+		func() (err error) { hook, err = addAdmission(mgr, cfg, log); return err },
 		func() error { return addServerSecrets(mgr, cfg, log) },
-		func() error { return addProbes(mgr) },
+		func() error { return addProbes(mgr, hook) },
 	} {
 		if err := add(); err != nil {
 			return err
@@ -105,12 +108,34 @@ func limited(namespaces []string) map[string]cache.Config {
 	return out
 }
 
-// addProbes adds the kubelet's probes.
-func addProbes(mgr ctrl.Manager) error {
-	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
-		if err := add("ping", healthz.Ping); err != nil {
+// syncPatience is how long a readiness probe waits for the cache; the kubelet gives it a second.
+const syncPatience = 200 * time.Millisecond
+
+// addProbes adds the kubelet's probes. A controller is ready, also while another one leads, when it can take over and
+// the API server can call it: its cache has what it watches, and its webhook serves a certificate.
+func addProbes(mgr ctrl.Manager, hook healthz.Checker) error {
+	checks := map[string]healthz.Checker{"cache": synced(mgr.GetCache())}
+	if hook != nil {
+		checks["webhook"] = hook
+	}
+	for name, check := range checks {
+		if err := mgr.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("set up probes: %w", err)
 		}
 	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("set up probes: %w", err)
+	}
 	return nil
+}
+
+func synced(c cache.Cache) healthz.Checker {
+	return func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), syncPatience)
+		defer cancel()
+		if !c.WaitForCacheSync(ctx) {
+			return errors.New("the cache does not have all objects yet")
+		}
+		return nil
+	}
 }

@@ -134,11 +134,17 @@ func Watched() (map[client.Object]cache.ByObject, error) {
 }
 
 // SetupWithManager registers the reconciler, the watches that wake it and the indexes that
-// gather reads.
+// gather reads. The cache fills before this controller leads, so that it can take over at once.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, workers int) error {
 	for _, i := range indexes() {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, i.of, i.field, i.extract); err != nil {
 			return fmt.Errorf("index %T by %s: %w", i.of, i.field, err)
+		}
+	}
+	policies := []client.Object{&admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}}
+	for _, of := range policies { // the indexes do this for what they are of
+		if _, err := mgr.GetCache().GetInformer(ctx, of); err != nil {
+			return fmt.Errorf("watch %T: %w", of, err)
 		}
 	}
 	return ctrl.NewControllerManagedBy(mgr).

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -157,6 +158,43 @@ var _ = It("loses nothing when either process is killed at any time", func(ctx S
 		Eventually(func() int { return status(token(ctx, "acme-dev", name, "token")) }).Should(Equal(200))
 	}
 	Expect(token(ctx, "acme-dev", "steady", "token")).To(Equal(steady))
+})
+
+var _ = It("calls a controller ready only when it could take over and its webhook serves", func(ctx SpecContext) {
+	probe := func(address, path string) func() string {
+		return func() string {
+			resp, err := http.Get("http://" + address + path)
+			if err != nil {
+				return err.Error()
+			}
+			defer func() { _ = resp.Body.Close() }()
+			body, _ := io.ReadAll(resp.Body)
+			return strings.TrimSpace(string(body))
+		}
+	}
+	Eventually(probe(op.ControllerProbes, "/readyz")).Should(Equal("ok"))
+	lease := fmt.Sprintf("{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: apikey-operator.kaana.com, namespace: apikey-system}, "+
+		"spec: {holderIdentity: another, leaseDurationSeconds: 3600, renewTime: %q}}", time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"))
+	file := filepath.Join(GinkgoT().TempDir(), "lease.yaml")
+	Expect(os.WriteFile(file, []byte(lease), 0o600)).To(Succeed())
+	kubectl(ctx, "apply", "-f", file)
+	DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "delete", "-f", file) })
+	for name, c := range map[string]struct{ account, admission, want string }{
+		"standby":        {"apikey-operator-controller", "{listen: " + freeAddress() + ", namespace: apikey-system, host: localhost}", "ok"},
+		"no-certificate": {"apikey-operator-controller", "{listen: " + freeAddress() + ", namespace: nowhere}", "[-]webhook failed"},
+		"no-cache":       {"apikey-operator-server", `{listen: "0"}`, "[-]cache failed"},
+	} {
+		address, stop, err := k8s.StartController(ctx, binary, name, c.account, "leaderElection: {namespace: apikey-system}\nadmission: "+c.admission)
+		Expect(err).NotTo(HaveOccurred())
+		stop = sync.OnceFunc(stop)
+		DeferCleanup(stop)
+		Eventually(probe(address, "/readyz")).Should(ContainSubstring(c.want), name)
+		Eventually(probe(address, "/healthz")).Should(Equal("ok"), name)
+		if c.want != "ok" {
+			Consistently(probe(address, "/readyz"), "3s").Should(ContainSubstring(c.want), name)
+		}
+		stop()
+	}
 })
 
 var _ = It("says nothing but 200 or 503 about a good token while the server starts", func(ctx SpecContext) {
