@@ -168,13 +168,17 @@ $(TOOLS)/.built: hack/tools/go.mod hack/tools/go.sum
 	@cd hack/tools && GOBIN=$(TOOLS) go install tool && touch $@
 
 .PHONY: tools-chart
-tools-chart: $(TOOLS)/.chart $(BIN)/schemas/.made ## Build Helm, the chart's linters and the schemas of Kubernetes 1.33 to 1.37 (once).
+tools-chart: $(TOOLS)/.chart $(TOOLS)/.rules $(BIN)/schemas/.made ## Build Helm, the chart's linters, promtool and the schemas of Kubernetes 1.33 to 1.37 (once).
 
 $(TOOLS)/.chart: hack/chart/go.mod hack/chart/go.sum
 	@echo "Building Helm, kubeconform and kube-score into bin/tools: about 2 minutes the first time, seconds when Go's cache is warm."
 	@cd hack/chart && CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath -ldflags '-s -w' tool
 	@cd / && CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath -ldflags '-s -w' github.com/zegl/kube-score/cmd/kube-score@v1.20.0 # its libraries are older than Helm's
 	@touch $@
+
+$(TOOLS)/.rules: hack/rules/go.mod hack/rules/go.sum
+	@echo "Building promtool into bin/tools: about 2 minutes the first time, seconds when Go's cache is warm."
+	@cd hack/rules && CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath -tags remove_all_sd -ldflags '-s -w' tool && touch $@
 
 $(BIN)/schemas/.made: hack/schemas/main.go config/crd/bases/auth.kaana.com_apikeys.yaml
 	@go run ./hack/schemas $(BIN)/schemas && touch $@
