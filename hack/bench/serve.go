@@ -33,6 +33,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
+	"github.com/kaana/apikey-operator/internal/denial"
 	"github.com/kaana/apikey-operator/internal/door"
 	"github.com/kaana/apikey-operator/internal/door/envoy"
 	"github.com/kaana/apikey-operator/internal/keyring"
@@ -115,12 +116,16 @@ func serve(what string, keys int) error {
 	switch what {
 	case "bare":
 		go func() { _ = (&http.Server{Handler: http.HandlerFunc(bare)}).Serve(l) }() //nolint:gosec // a floor
+	case "bare-refusal":
+		go func() { _ = (&http.Server{Handler: http.HandlerFunc(bareRefusal)}).Serve(l) }() //nolint:gosec // a floor
 	case "bare-grpc":
 		srv := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
 		authv3.RegisterAuthorizationServer(srv, bareAuthz{})
 		go func() { _ = srv.Serve(l) }()
 	default:
-		if err := doors(ctx, what, l, config, keys); err != nil {
+		folder, err := doors(ctx, what, l, config, keys)
+		defer func() { _ = os.RemoveAll(folder) }()
+		if err != nil {
 			return err
 		}
 	}
@@ -133,25 +138,24 @@ func serve(what string, keys int) error {
 	return nil
 }
 
-// doors serves the product.
-func doors(ctx context.Context, what string, l net.Listener, config *tls.Config, keys int) error {
+// doors serves the product, and returns the folder of its records.
+func doors(ctx context.Context, what string, l net.Listener, config *tls.Config, keys int) (folder string, err error) {
 	format, err := apikey.NewFormat(apikey.DefaultPrefix)
 	if err != nil {
-		return err
+		return "", err
 	}
 	v := &authn.Verifier{Format: format, Keys: fill(keys), Now: time.Now}
 	if v.Tokens, err = tokensOf(ctx, os.Getenv("BENCH_ISSUER")); err != nil {
-		return err
+		return "", err
 	}
 	log, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
-		return err
+		return "", err
 	}
 	keeper, folder, err := newKeeper(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	context.AfterFunc(ctx, func() { _ = os.RemoveAll(folder) })
 	go func() { _ = keeper.Run(ctx) }()
 	auth := door.NewAuthenticator(v, &door.Metrics{}, keeper.Recorder, slog.New(slog.NewJSONHandler(log, nil)), time.Now)
 	handler := door.Handler(&door.ForwardAuth{Auth: auth})
@@ -164,9 +168,9 @@ func doors(ctx context.Context, what string, l net.Listener, config *tls.Config,
 	case "doors-grpc":
 		go func() { _ = (&envoy.ExtAuthz{Auth: auth}).Serve(ctx, l, config) }()
 	default:
-		return errors.New("nothing is called " + what)
+		return folder, errors.New("nothing is called " + what)
 	}
-	return nil
+	return folder, nil
 }
 
 // tokensOf returns a verifier of the run's issuer that knows its keys.
@@ -214,6 +218,18 @@ func bare(w http.ResponseWriter, _ *http.Request) {
 		h.Set(kv[0], kv[1])
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// unknown is the refusal of a wrong key.
+var unknown = door.RefusalFor(authn.Deny(denial.Unknown), nil)
+
+// bareRefusal answers what forward-auth answers to a wrong key, without looking.
+func bareRefusal(w http.ResponseWriter, _ *http.Request) {
+	var values [len(door.IdentityHeaders)]string
+	for i, name := range door.IdentityHeaders {
+		w.Header()[name] = values[i : i+1 : i+1]
+	}
+	unknown.Write(w)
 }
 
 type bareAuthz struct {
