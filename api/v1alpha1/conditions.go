@@ -33,6 +33,8 @@ const (
 	ReasonScheduled = "Scheduled"
 	// ReasonDue: a rotation is due and starts soon; after a downtime overdue rotations are spread over ten minutes.
 	ReasonDue = "Due"
+	// ReasonClockDoubted: a rotation waits because the controller's clock and the API server's differ.
+	ReasonClockDoubted = "ClockDoubted"
 	// ReasonOverlapping: a rotation waits because three previous tokens still work.
 	ReasonOverlapping = "Overlapping"
 	// ReasonInvalidRotation: spec.rotation cannot be read. The key works and does not rotate.

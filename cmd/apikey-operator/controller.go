@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,13 +21,15 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/clock"
 	"github.com/kaana/apikey-operator/internal/config"
 	"github.com/kaana/apikey-operator/internal/controller"
 )
 
 // runController runs the controller until ctx is done.
 func runController(ctx context.Context, cfg config.Controller, kubeconfig string, log *slog.Logger) error {
-	kube, err := connect(ctx, kubeconfig)
+	skew := clock.New()
+	kube, err := connect(ctx, kubeconfig, skew)
 	if err != nil {
 		return err
 	}
@@ -39,13 +42,15 @@ func runController(ctx context.Context, cfg config.Controller, kubeconfig string
 		return fmt.Errorf("set up: %w", err)
 	}
 	counts := controller.NewMetrics(mgr.GetClient(), mgr.Elected())
-	if err := metrics.Registry.Register(counts); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	for _, c := range []prometheus.Collector{counts, skew.Metric()} {
+		if err := metrics.Registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	r := &controller.Reconciler{
 		Metrics: counts,
 		Client:  mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("apikey-operator"),
-		Format: cfg.Format(), Entropy: rand.Reader, Now: time.Now, RequirePolicies: cfg.RequirePolicies,
+		Format: cfg.Format(), Entropy: rand.Reader, Now: time.Now, Ahead: skew.Ahead, RequirePolicies: cfg.RequirePolicies,
 	}
 	if own, err := ownNamespace(cfg); err == nil { // outside a cluster it may be unknown
 		r.Namespace = own

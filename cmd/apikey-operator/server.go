@@ -20,6 +20,7 @@ import (
 	"github.com/kaana/apikey-operator/internal/activity"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/authn/jwt"
+	"github.com/kaana/apikey-operator/internal/clock"
 	"github.com/kaana/apikey-operator/internal/config"
 	"github.com/kaana/apikey-operator/internal/door"
 	"github.com/kaana/apikey-operator/internal/door/envoy"
@@ -46,7 +47,8 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 		return err
 	}
 	defer closeAll(listeners)
-	kube, err := connect(ctx, kubeconfig)
+	skew := clock.New()
+	kube, err := connect(ctx, kubeconfig, skew)
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,10 @@ func runServer(ctx context.Context, cfg config.Server, kubeconfig string, log *s
 		return err
 	}
 	defer s.close()
-	registry, err := register(s.collectors()...)
+	if s.keeper != nil {
+		s.keeper.Doubted = skew.Doubted
+	}
+	registry, err := register(append(s.collectors(), skew.Metric())...)
 	if err != nil {
 		return err
 	}

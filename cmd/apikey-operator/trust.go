@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kaana/apikey-operator/internal/admission"
+	"github.com/kaana/apikey-operator/internal/clock"
 	"github.com/kaana/apikey-operator/internal/config"
 )
 
@@ -48,7 +49,7 @@ func trustWebhook(ctx context.Context, kubeconfig, namespace string, out io.Writ
 		}
 		namespace = own
 	}
-	kube, err := connect(ctx, kubeconfig)
+	kube, err := connect(ctx, kubeconfig, clock.New())
 	if err != nil {
 		return err
 	}

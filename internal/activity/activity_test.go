@@ -279,6 +279,23 @@ func TestStores(t *testing.T) {
 				t.Errorf("another key: %+v, %v", f.Networks, err)
 			}
 		},
+		"nothing is pruned while the clock is in doubt": func(t *testing.T, s *Store) {
+			write(t, s, row(1, now.Add(-100*24*time.Hour), 1, from("10.0.0.0/24")))
+			doubted := true
+			k := NewKeeper(nil, s, 90*24*time.Hour, slog.New(slog.DiscardHandler))
+			k.Now, k.Doubted = func() time.Time { return now }, func() bool { return doubted }
+			for _, want := range []int{1, 0} {
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				if err := k.prune(ctx); err != nil {
+					t.Fatal(err)
+				}
+				cancel()
+				if f, err := s.Facts(t.Context(), key(1).uid(), now); err != nil || len(f.Networks) != want {
+					t.Errorf("in doubt %v: %d networks, %v", doubted, len(f.Networks), err)
+				}
+				doubted = false
+			}
+		},
 		"changes are read as they were written, the latest first, and only those of the tenant": func(t *testing.T, s *Store) {
 			one := Change{At: now, Key: key(1), Operation: "create", Outcome: Done, Detail: "role member", After: []string{"0123456789"}, Before: []string{},
 				Actor:    Actor{ID: "auth0|1", Username: "max@acme.example", Role: "member", Method: "apikey", Key: "acme-prod/ci", Credential: "abcdef0123"},

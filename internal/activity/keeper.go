@@ -31,6 +31,8 @@ type Keeper struct {
 	Retention time.Duration // at least two days
 	Log       *slog.Logger
 	Now       func() time.Time
+	// Doubted reports whether the clock is in doubt: nothing is deleted because of its age meanwhile. Nil: it is not.
+	Doubted func() bool
 
 	// Used is called for each accepted key after each flush. It must not block.
 	Used func(k KeyRef, at time.Time)
@@ -183,7 +185,9 @@ func (k *Keeper) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		if err := k.Store.Prune(ctx, k.Retention, k.Now()); err != nil && ctx.Err() == nil {
+		if k.Doubted != nil && k.Doubted() {
+			k.Log.WarnContext(ctx, "activity is not pruned: this machine's clock and the API server's differ")
+		} else if err := k.Store.Prune(ctx, k.Retention, k.Now()); err != nil && ctx.Err() == nil {
 			k.Log.WarnContext(ctx, "activity cannot be pruned", "error", err)
 		}
 		select {

@@ -24,7 +24,8 @@ const (
 )
 
 // Decide is the whole lifecycle of a key, one step at a time. It is pure: a crash after any step is completed by
-// deciding again.
+// deciding again. While the clock is in doubt, no key is ended because of the time, no credential is retired, and none
+// is replaced on schedule; what people ask for is done.
 func Decide(in Input, now time.Time) Plan {
 	return in.complete(in.decide(now), now)
 }
@@ -35,6 +36,8 @@ func (in Input) decide(now time.Time) Plan {
 		return in.leave()
 	case in.Key.State != Active && in.Key.State != Suspended:
 		return in.terminate(now, v1alpha1.ReasonRevoked, "Every endpoint refuses the key permanently.")
+	case in.mayBeOver(now):
+		return in.hold(now)
 	case passed(in.Key.ExpiresAt, now):
 		return in.terminate(now, v1alpha1.ReasonExpired, in.expired())
 	case in.Imported:
@@ -45,6 +48,15 @@ func (in Input) decide(now time.Time) Plan {
 		return in.reportConflict(now)
 	}
 	return in.deliver(now)
+}
+
+// over reports whether an instant has passed, by a clock that is not in doubt.
+func (in Input) over(at, now time.Time) bool { return !in.ClockDoubted && passed(at, now) }
+
+// mayBeOver reports whether the key has expired by a clock that is in doubt.
+func (in Input) mayBeOver(now time.Time) bool {
+	k := in.Key
+	return in.ClockDoubted && passed(k.ExpiresAt, now) && !k.Deleted && (k.State == Active || k.State == Suspended)
 }
 
 // deliver brings the token in the Secret and the Current credential together, and rotates.
@@ -72,7 +84,7 @@ func (in Input) maintain(records []Credential, now time.Time) Plan {
 	// A Pending credential beside a Secret in sync is a rotation that was not finished.
 	unfinished := slices.ContainsFunc(records, func(c Credential) bool { return c.Phase == Pending })
 	requested := in.Rotation.requested()
-	if unfinished || requested || passed(in.Rotation.start(), now) {
+	if unfinished || requested || in.over(in.Rotation.start(), now) {
 		return in.mint(records, requested, now)
 	}
 	if !in.Secret.Exact {

@@ -556,3 +556,50 @@ func TestTheFirstRecordedClaimPrecedesThenAgeThenUID(t *testing.T) {
 		}
 	}
 }
+
+func TestADoubtedClockEndsNothing(t *testing.T) {
+	daily, err := Every(DefaultOverlap, "uid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := Input{
+		ClockDoubted: true, Key: active(), Overlap: time.Hour, SecretName: "s", Secret: ObservedSecret{Ours, one, true},
+		Credentials: []Credential{cred(Current, one, 48*time.Hour), cred(Retiring, two, 49*time.Hour, -time.Minute)},
+		Conditions:  ready(v1alpha1.ReasonIssued),
+	}
+	plan := Decide(base, now)
+	if plan.Credentials[1].Phase != Retiring || !plan.Conditions[v1alpha1.ConditionAccepted].True {
+		t.Errorf("a credential was retired: %+v", plan)
+	}
+	if plan.WakeAt != now.Add(RetryInterval) {
+		t.Errorf("wakes at %v", plan.WakeAt)
+	}
+
+	due := base
+	due.Rotation = Rotation{Cadence: daily, Last: now.Add(-48 * time.Hour)}
+	if plan = Decide(due, now); plan.Step != Settle || rotating(plan).Reason != v1alpha1.ReasonClockDoubted {
+		t.Errorf("a rotation on schedule does not wait: %+v", plan)
+	}
+	due.Rotation.Requested = "now"
+	if plan = Decide(due, now); plan.Step != Mint {
+		t.Errorf("a rotation that a person asks for waits: %+v", plan)
+	}
+
+	for _, state := range []State{Active, Suspended} {
+		over := base
+		over.Key.State, over.Key.ExpiresAt = state, now.Add(-time.Hour)
+		plan = Decide(over, now)
+		if plan.Step != Settle || !slices.Equal(plan.Credentials, over.Credentials) || len(plan.Events) > 0 || plan.WakeAt.IsZero() {
+			t.Errorf("an expired key was ended: %+v", plan)
+		}
+		over.ClockDoubted = false
+		if Decide(over, now).Step != Unpublish {
+			t.Error("an expired key was not ended")
+		}
+	}
+	revoked := base
+	revoked.Key.State, revoked.Key.ExpiresAt = Revoked, now.Add(-time.Hour)
+	if Decide(revoked, now).Step != Unpublish {
+		t.Error("a revoked key was not ended")
+	}
+}

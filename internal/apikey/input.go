@@ -23,6 +23,7 @@ type Input struct {
 
 	Rotation      Rotation
 	Consumers     Consumers
+	ClockDoubted  bool   // the controller's clock and the API server's differ: nothing may be ended because of the time
 	MissingPolicy string // what is missing for minting to be safe; empty: nothing
 	SecretFault   string // why the API server refused to write the Secret; empty: it did not
 	TemplateFault string // what of spec.secret.template cannot be written; empty: nothing

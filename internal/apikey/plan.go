@@ -110,6 +110,12 @@ func (in Input) complete(plan Plan, now time.Time) Plan {
 		plan.Conditions = Conditions{}
 		return plan
 	}
+	if in.mayBeOver(now) {
+		return plan
+	}
+	if in.ClockDoubted && passed(plan.WakeAt, now) { // what is due waits
+		plan.WakeAt = now.Add(RetryInterval)
+	}
 	plan.set(in, v1alpha1.ConditionAccepted, in.accepted(plan, now))
 	plan.Events = in.events(plan)
 	return plan
@@ -131,8 +137,12 @@ func (in Input) unsettled(plan Plan) bool {
 	return len(in.Conditions) == 0 && (plan.Step == Mint && len(in.Credentials) == 0 || plan.Step == Publish)
 }
 
-// accepted says whether at least one token of the key works. It asks Usable, like every endpoint.
+// accepted says whether at least one token of the key works. It asks Usable, like every endpoint. While the clock is in
+// doubt, it says what holds whatever the time is.
 func (in Input) accepted(plan Plan, now time.Time) Condition {
+	if in.ClockDoubted {
+		now = time.Time{}
+	}
 	if slices.ContainsFunc(plan.Credentials, func(c Credential) bool {
 		return !slices.Contains(in.Disputed, c.Digest) && UsableFromAnywhere(in.Key, c, now) == denial.None
 	}) {

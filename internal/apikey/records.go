@@ -16,7 +16,7 @@ func (in Input) expireDue(now time.Time) []Credential {
 		c := &out[i]
 		switch {
 		case c.Phase == Retired:
-		case passed(c.ValidUntil, now):
+		case in.over(c.ValidUntil, now):
 			c.Phase = Retired
 		case c.Phase == Current:
 			c.ValidUntil = in.Key.ExpiresAt

@@ -46,6 +46,9 @@ func (p *Plan) unschedule() {
 // postponed says why a rotation that is due does not happen.
 func (in Input) postponed() Condition {
 	switch {
+	case in.ClockDoubted:
+		return Condition{Reason: v1alpha1.ReasonClockDoubted,
+			Message: "The rotation waits until the controller's clock and the API server's agree."}
 	case in.SecretFault != "":
 		return Condition{Reason: v1alpha1.ReasonSecretRefused,
 			Message: "The rotation waits until the API server lets the Secret be written."}

@@ -20,6 +20,13 @@ func (in Input) leave() Plan {
 	return plan
 }
 
+// hold is the plan of a key that may have expired: nothing changes until the clock is no longer in doubt.
+func (in Input) hold(now time.Time) Plan {
+	plan := in.basePlan(in.Credentials)
+	plan.WakeAt = now.Add(RetryInterval)
+	return plan
+}
+
 // expired says since when, and what to do.
 func (in Input) expired() string {
 	since := "The key expired at " + in.Key.ExpiresAt.UTC().Format(time.RFC3339) +

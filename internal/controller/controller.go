@@ -23,6 +23,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/clock"
 )
 
 // The verbs below, those in guard.go and those in package admission are all permissions of the controller;
@@ -55,6 +56,8 @@ type Reconciler struct {
 	// reconcile, which follows winning the lease.
 	Started time.Time
 
+	// Ahead returns by how much this machine's clock is ahead of the API server's. Nil: the two agree.
+	Ahead func() time.Duration
 	// Metrics may be nil.
 	Metrics *Metrics
 
@@ -90,7 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	for range maxSteps {
-		now := r.Now().Truncate(time.Second) // the resolution of the API's timestamps
+		now, _ := r.now()
 		plan := apikey.Decide(v.Input, now)
 		switch err := r.apply(ctx, &o, &v, plan, now); {
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
@@ -100,7 +103,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		case err != nil:
 			return ctrl.Result{}, err
 		case plan.Step == apikey.Settle:
-			return wakeAt(plan.WakeAt, r.Now()), nil
+			return r.wakeAt(plan.WakeAt), nil
 		}
 	}
 	return ctrl.Result{RequeueAfter: lostRace}, nil
@@ -116,11 +119,30 @@ func (r *Reconciler) leading() time.Time {
 	return r.Started
 }
 
-func wakeAt(at, now time.Time) ctrl.Result {
+// now returns the time in the resolution of the API's timestamps, and whether it is in doubt, because this machine's
+// clock and the API server's differ by more than clock.MaxSkew. It is then the later one: whichever is right, no token
+// that is replaced gets a shorter overlap than was promised.
+func (r *Reconciler) now() (now time.Time, doubted bool) {
+	now = r.Now()
+	if r.Ahead != nil {
+		ahead := r.Ahead()
+		doubted = ahead.Abs() > clock.MaxSkew
+		if doubted && ahead < 0 {
+			now = now.Add(-ahead)
+		}
+	}
+	return now.Truncate(time.Second), doubted
+}
+
+func (r *Reconciler) wakeAt(at time.Time) ctrl.Result {
 	if at.IsZero() {
 		return ctrl.Result{}
 	}
-	return ctrl.Result{RequeueAfter: max(at.Sub(now), time.Millisecond)}
+	wait := at.Sub(r.Now())
+	if now, doubted := r.now(); doubted { // and the clock may be set before then
+		wait = min(at.Sub(now), apikey.RetryInterval)
+	}
+	return ctrl.Result{RequeueAfter: max(wait, time.Millisecond)}
 }
 
 // Watched returns what the manager's cache is to hold: of Secrets, those that carry our label, and

@@ -5,7 +5,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -85,6 +84,7 @@ func (r *Reconciler) gather(ctx context.Context, o *v1alpha1.ApiKey) (observatio
 		Rotation: kube.Rotation(o, r.leading()), TemplateFault: kube.TemplateFault(o),
 		Consumers: apikey.Consumers{Wanted: kube.HasConsumers(o), Notified: o.Status.NotifiedCredential},
 	}}
+	_, v.ClockDoubted = r.now()
 	if v.Imported {
 		v.Digests = kube.Credentials(o)
 		disputed, err := r.disputed(ctx, o)
@@ -142,7 +142,8 @@ func (r *Reconciler) replaceable(secret client.Object, in apikey.Input) (apikey.
 	if in.Secret.Digest == (apikey.Digest{}) {
 		return apikey.ObservedSecret{}, false
 	}
-	return in.Secret, apikey.Decide(in, r.Now().Truncate(time.Second)).Step == apikey.Mint
+	now, _ := r.now()
+	return in.Secret, apikey.Decide(in, now).Step == apikey.Mint
 }
 
 // observeLive observes the Secret by reading it from the API server.

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/tools/clientcmd"
+
 	"github.com/kaana/apikey-operator/test/issuer"
 	"github.com/kaana/apikey-operator/test/process"
 )
@@ -232,18 +234,42 @@ jwt:
 	return url, p.stop, nil
 }
 
-// StartController starts one more controller under a name of its own with more configuration, as a ServiceAccount of
-// the operator's Namespace. It returns the address of its probes and what ends it, and does not wait until it is ready.
-func (c *Cluster) StartController(
-	ctx context.Context,
-	binary, name, account, config string,
-) (probes string, stop func(), failed error) {
+// Controller says how StartController starts a controller.
+type Controller struct {
+	Account string // ServiceAccount of the operator's Namespace
+	Config  string // YAML, besides the addresses
+	Server  string // URL of the API server; empty: as it is
+	CA      []byte // of Server, in PEM
+}
+
+// StartController starts one more controller under a name of its own. It returns the address of its probes and what
+// ends it, and does not wait until it is ready.
+func (c *Cluster) StartController(ctx context.Context, binary, name string, o Controller) (
+	probes string, stop func(), failed error) {
 	probes, err := process.Address()
 	if err != nil {
 		return "", nil, err
 	}
-	config = fmt.Sprintf("probes: %s\nmetrics: 127.0.0.1:0\n%s\n", probes, config)
-	p, err := c.startAs(ctx, account, binary, "controller", name, func(string, ...any) {}, config)
+	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, o.Account)
+	if err != nil {
+		return "", nil, err
+	}
+	if o.Server != "" {
+		config, err := clientcmd.LoadFromFile(kubeconfig)
+		if err != nil {
+			return "", nil, fmt.Errorf("read kubeconfig: %w", err)
+		}
+		for _, at := range config.Clusters {
+			at.Server, at.CertificateAuthorityData = o.Server, o.CA
+		}
+		kubeconfig = filepath.Join(c.options.State, name+".kubeconfig")
+		if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+			return "", nil, fmt.Errorf("write kubeconfig: %w", err)
+		}
+	}
+	config := fmt.Sprintf("probes: %s\nmetrics: 127.0.0.1:0\n%s\n", probes, o.Config)
+	//nolint:contextcheck // it outlives the context
+	p, err := c.startAs(kubeconfig, binary, "controller", name, func(string, ...any) {}, config)
 	if err != nil {
 		return "", nil, err
 	}
@@ -308,22 +334,21 @@ func (c *Cluster) startProcess(
 	say func(string, ...any),
 	config string,
 ) (*Process, error) {
-	return c.startAs(ctx, "apikey-operator-"+subcommand, binary, subcommand, name, say, config)
+	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, "apikey-operator-"+subcommand)
+	if err != nil {
+		return nil, err
+	}
+	return c.startAs(kubeconfig, binary, subcommand, name, say, config) //nolint:contextcheck // outlives the context
 }
 
 func (c *Cluster) startAs(
-	ctx context.Context,
-	account, binary, subcommand, name string,
+	kubeconfig, binary, subcommand, name string,
 	say func(string, ...any),
 	config string,
 ) (*Process, error) {
 	file := filepath.Join(c.options.State, name+".yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
-	}
-	kubeconfig, err := c.AccountKubeconfig(ctx, systemNamespace, account)
-	if err != nil {
-		return nil, err
 	}
 	p := &Process{
 		Name:    name,
@@ -332,10 +357,10 @@ func (c *Cluster) startAs(
 		done:    make(chan struct{}),
 		command: []string{binary, subcommand, "--config", file, "--kubeconfig", kubeconfig},
 	}
-	if err := p.launch(); err != nil { //nolint:contextcheck // outlives the context, until stop
+	if err := p.launch(); err != nil {
 		return nil, err
 	}
-	go p.keep() //nolint:contextcheck // as above
+	go p.keep()
 	return p, nil
 }
 

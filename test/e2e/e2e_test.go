@@ -6,20 +6,27 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/test/cluster"
 )
 
@@ -184,7 +191,8 @@ var _ = It("calls a controller ready only when it could take over and its webhoo
 		"no-certificate": {"apikey-operator-controller", "{listen: " + freeAddress() + ", namespace: nowhere}", "[-]webhook failed"},
 		"no-cache":       {"apikey-operator-server", `{listen: "0"}`, "[-]cache failed"},
 	} {
-		address, stop, err := k8s.StartController(ctx, binary, name, c.account, "leaderElection: {namespace: apikey-system}\nadmission: "+c.admission)
+		address, stop, err := k8s.StartController(ctx, binary, name, cluster.Controller{
+			Account: c.account, Config: "leaderElection: {namespace: apikey-system}\nadmission: " + c.admission})
 		Expect(err).NotTo(HaveOccurred())
 		stop = sync.OnceFunc(stop)
 		DeferCleanup(stop)
@@ -195,6 +203,65 @@ var _ = It("calls a controller ready only when it could take over and its webhoo
 		}
 		stop()
 	}
+})
+
+var _ = It("ends nothing while its clock and the API server's differ", func(ctx SpecContext) {
+	var behind atomic.Int64 // by how much the API server's clock seems to be behind
+	api, err := url.Parse(k8s.Config.Host)
+	Expect(err).NotTo(HaveOccurred())
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(k8s.Config.CAData)
+	proxy := httputil.NewSingleHostReverseProxy(api)
+	proxy.FlushInterval = -1
+	proxy.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-time.Duration(behind.Load())).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	server := httptest.NewUnstartedServer(proxy)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	DeferCleanup(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+
+	t := newKey(ctx, "skewed")
+	release := op.Controller.Pause()
+	DeferCleanup(release)
+	behind.Store(int64(48 * time.Hour))
+	_, stop, err := k8s.StartController(ctx, binary, "skewed", cluster.Controller{
+		Account: "apikey-operator-controller", Config: "leaderElection: {enabled: false}\nadmission: {listen: \"0\"}", Server: server.URL, CA: ca})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		stop()
+		log, _ := os.ReadFile(filepath.Join(state, "log", "skewed.log"))
+		GinkgoWriter.Println(string(log))
+	})
+	expire := func(in time.Duration) {
+		patch := fmt.Sprintf(`{"spec":{"expiresAt":%q}}`, time.Now().Add(in).UTC().Format(time.RFC3339))
+		kubectl(ctx, "patch", "apikey", "-n", "acme-dev", "skewed", "--type=merge", "-p", patch)
+	}
+	rotated := func() string {
+		return kubectl(ctx, "get", "apikey", "-n", "acme-dev", "skewed", "-o", "jsonpath={.status.lastHandledRotateRequest}")
+	}
+
+	By("what people ask for is done all the same")
+	kubectl(ctx, "annotate", "apikey", "-n", "acme-dev", "skewed", v1alpha1.RotateAnnotation+"=once")
+	Eventually(rotated).Should(Equal("once"))
+	renewed := token(ctx, "acme-dev", "skewed", "token")
+	Expect(renewed).NotTo(Equal(t))
+
+	By("a key that has expired is refused, and can still be brought back")
+	expire(2 * time.Second)
+	Eventually(func() int { return status(renewed) }).Should(Equal(401))
+	Consistently(func() string { return token(ctx, "acme-dev", "skewed", "token") }, "3s", "200ms").Should(Equal(renewed))
+	expire(time.Hour)
+	Eventually(func() int { return status(renewed) }).Should(Equal(200))
+	Expect(status(t)).To(Equal(200), "the overlap was cut short")
+
+	By("the key ends as soon as they agree")
+	behind.Store(0)
+	expire(time.Second)
+	Eventually(func() string { return kubectl(ctx, "get", "secret", "-n", "acme-dev", "skewed", "--ignore-not-found") }).Should(BeEmpty())
 })
 
 var _ = It("says nothing but 200 or 503 about a good token while the server starts", func(ctx SpecContext) {

@@ -17,7 +17,7 @@ const module = "github.com/kaana/apikey-operator/"
 // floors are the packages, lowest first. A package imports only packages of lower floors; packages of the same floor do
 // not import each other.
 var floors = [][]string{
-	{"api/v1alpha1", "config/policy", "internal/denial", "internal/trust"},
+	{"api/v1alpha1", "config/policy", "internal/clock", "internal/denial", "internal/trust"},
 	{"internal/apikey", "internal/activity", "internal/web/session"},
 	{"internal/apikey/kube", "internal/authn"},
 	{
