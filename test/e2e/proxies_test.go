@@ -3,7 +3,9 @@
 package e2e_test
 
 import (
+	"crypto/rand"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +18,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/kaana/apikey-operator/internal/apikey"
 	"github.com/kaana/apikey-operator/test/issuer"
 	"github.com/kaana/apikey-operator/test/process"
 )
@@ -58,8 +61,19 @@ func freeAddress() string {
 	return at
 }
 
+// strange returns a token that no key has.
+func strange() string {
+	format, err := apikey.NewFormat(apikey.DefaultPrefix)
+	ExpectWithOffset(1, err).NotTo(HaveOccurred())
+	token, err := format.Mint(rand.Reader)
+	ExpectWithOffset(1, err).NotTo(HaveOccurred())
+	return token.Reveal()
+}
+
+func edit(text string, edits []string) string { return strings.NewReplacer(edits...).Replace(text) }
+
 // nginx starts Debian's nginx with the snippet of the documentation and returns its address.
-func nginx(backend string) string {
+func nginx(backend string, edits ...string) string {
 	dir, address := GinkgoT().TempDir(), freeAddress()
 	config := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log %[1]s/error.log; worker_processes 1;
 events {}
@@ -69,7 +83,7 @@ http {
   server { listen %[3]s;
 %[4]s
   }
-}`, dir, backend, address, snippet("proxies.md", "nginx", backend))
+}`, dir, backend, address, edit(snippet("proxies.md", "nginx", backend), edits))
 	file := filepath.Join(dir, "nginx.conf")
 	Expect(os.WriteFile(file, []byte(config), 0o600)).To(Succeed())
 	binary, err := exec.LookPath("nginx")
@@ -81,20 +95,21 @@ http {
 }
 
 // caddy starts Caddy with the snippet of the documentation and returns its address.
-func caddy(backend string) string {
+func caddy(backend string, edits ...string) string {
 	dir, address := GinkgoT().TempDir(), freeAddress()
-	config := fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\nhttp://%s {\n%s\n}\n", address, snippet("proxies.md", "caddy", backend))
+	config := fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\nhttp://%s {\n%s\n}\n", address, edit(snippet("proxies.md", "caddy", backend), edits))
 	file := filepath.Join(dir, "Caddyfile")
 	Expect(os.WriteFile(file, []byte(config), 0o600)).To(Succeed())
 	launch(address, filepath.Join(root, "bin", "proxies", "caddy"), "run", "--adapter", "caddyfile", "--config", file)
 	return address
 }
 
-var _ = DescribeTable("guards a backend that sees who it is and nothing that a client made up", func(ctx SpecContext, proxy func(string) string, name string) {
+var _ = DescribeTable("guards a backend that sees who it is and nothing that a client made up", func(ctx SpecContext, proxy func(string, ...string) string, name string) {
 	var got http.Header
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
 	DeferCleanup(backend.Close)
 	address := proxy(strings.TrimPrefix(backend.URL, "http://"))
+	var body []byte
 	call := func(path string, headers ...string) *http.Response {
 		r, err := http.NewRequest(http.MethodGet, "http://"+address+path, nil)
 		Expect(err).NotTo(HaveOccurred())
@@ -103,6 +118,8 @@ var _ = DescribeTable("guards a backend that sees who it is and nothing that a c
 		}
 		got = nil
 		resp, err := http.DefaultTransport.RoundTrip(r)
+		Expect(err).NotTo(HaveOccurred())
+		body, err = io.ReadAll(resp.Body)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(resp.Body.Close()).To(Succeed())
 		return resp
@@ -137,10 +154,34 @@ var _ = DescribeTable("guards a backend that sees who it is and nothing that a c
 		Expect(resp.StatusCode).To(Or(Equal(401), Equal(400), Equal(404)), path)
 		Expect(got).To(BeNil(), path+" reached the backend")
 	}
-	Expect(call("/").Header.Get("WWW-Authenticate")).To(HavePrefix("Bearer "))
 
-	By("a key whose scopes do not cover it, and a JWT")
-	Expect(call("/", "Authorization", "Bearer "+token(ctx, "acme-prod", "billing-credentials", "api-key")).StatusCode).To(Equal(403))
+	By("the client learns what is documented, once")
+	refused := call("/", "Authorization", "Bearer x")
+	Expect(refused.Header.Values("WWW-Authenticate")).To(Equal([]string{invalid}))
+	Expect(string(body)).To(HavePrefix(`{"error":"Unauthorized","message":"Invalid or missing authentication token"`))
+	refused = call("/", "Authorization", "Bearer "+token(ctx, "acme-prod", "billing-credentials", "api-key"))
+	Expect(refused.StatusCode).To(Equal(403))
+	Expect(refused.Header.Values("WWW-Authenticate")).To(Equal([]string{challenge + `, error="insufficient_scope"`}))
+	Expect(string(body)).To(HavePrefix(`{"error":"Forbidden","message":"You don't have permission to access this resource"`))
+	Expect(refused.Header.Values("Content-Type")).To(Equal([]string{"application/json"}))
+
+	By("and what is no verdict stays what it is")
+	release, err := k8s.Pause("etcd")
+	Expect(err).NotTo(HaveOccurred())
+	undecided := call("/", "Authorization", "Bearer "+strange())
+	release()
+	Expect(undecided.StatusCode).To(Equal(503))
+	Expect(undecided.Header.Values("Retry-After")).To(Equal([]string{"1"}))
+	Expect(got).To(BeNil())
+	good := address
+	address = proxy(strings.TrimPrefix(backend.URL, "http://"), "scope=", "scop=")
+	Expect(call("/", "Authorization", "Bearer "+t).StatusCode).To(Equal(400))
+	address = proxy(strings.TrimPrefix(backend.URL, "http://"), op.URL, "https://"+freeAddress())
+	Expect(call("/", "Authorization", "Bearer "+t).StatusCode).To(Or(Equal(503), Equal(502)))
+	Expect(got).To(BeNil())
+	address = good
+
+	By("a JWT")
 	jwt, err := issuer.SignIn(ctx, op.Issuer.URL, op.CAFile, "member")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(call("/", "Authorization", "Bearer "+jwt.AccessToken).StatusCode).To(Equal(200))

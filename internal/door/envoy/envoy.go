@@ -104,9 +104,10 @@ func credential(r *authv3.AttributeContext_HttpRequest) (string, authn.Denial) {
 	return door.ParseAuthorization(value)
 }
 
-// underscored are names that some backends confuse with the identity headers: CGI and WSGI write X-Auth-User,
-// X_Auth_User and X-Auth_User all as X_AUTH_USER.
-var underscored = func() (out []string) {
+// removed are the names of what no backend may see: the credential, and what some confuse with the identity headers.
+// CGI and WSGI write X-Auth-User, X_Auth_User and X-Auth_User all as X_AUTH_USER.
+var removed = func() []string {
+	out := []string{"authorization"}
 	for _, name := range door.IdentityHeaders {
 		w := strings.SplitN(strings.ToLower(name), "-", 3)
 		out = append(out, w[0]+"_"+w[1]+"_"+w[2], w[0]+"-"+w[1]+"_"+w[2], w[0]+"_"+w[1]+"-"+w[2])
@@ -114,12 +115,13 @@ var underscored = func() (out []string) {
 	return out
 }()
 
-// allowed lets a request through with the identity headers, which replace those that the client sent.
+// allowed lets a request through with the identity headers, which replace those that the client sent, and without the
+// credential.
 func allowed(p *authn.Principal) *authv3.CheckResponse {
 	values := door.Identity(p)
 	ok := &authv3.OkHttpResponse{
 		Headers:         make([]*corev3.HeaderValueOption, 0, len(door.IdentityHeaders)),
-		HeadersToRemove: underscored[:len(underscored):len(underscored)],
+		HeadersToRemove: removed[:len(removed):len(removed)],
 	}
 	for i, name := range door.IdentityHeaders {
 		if values[i] == "" {
