@@ -471,6 +471,13 @@ type ApiKeyStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledRotateRequest string `json:"lastHandledRotateRequest,omitempty"`
+
+	// earlierRotateRequest is another value of that annotation that has been acted on. When it comes back, for
+	// example from Git after somebody has asked for a rotation on the page, it asks for nothing.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	EarlierRotateRequest string `json:"earlierRotateRequest,omitempty"`
 }
 
 // ApiKey is an API key of a workload or a person. Its token is in the Secret that it names, its

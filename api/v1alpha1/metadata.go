@@ -8,7 +8,7 @@ const (
 	TenantLabel = "auth.kaana.com/tenant"
 	// CredentialLabel on a delivered Secret is the id of the credential in it. The controller watches Secrets that have it.
 	CredentialLabel = "auth.kaana.com/credential" //nolint:gosec // the name of a label
-	// RotateAnnotation on an ApiKey requests a rotation, by any value that it did not have before.
+	// RotateAnnotation on an ApiKey requests a rotation, by any value that differs from the last two.
 	RotateAnnotation = "auth.kaana.com/rotate-requested-at"
 	// RequestedByAnnotation on an ApiKey is the Kubernetes user who created it. The admission webhook writes it, once.
 	RequestedByAnnotation = "auth.kaana.com/requested-by"

@@ -141,6 +141,10 @@ func (w *Webhook) validate(old, o *v1alpha1.ApiKey) (admission.Warnings, error) 
 	}
 	same := equality.Semantic.DeepEqual
 	var warnings admission.Warnings
+	if old.Spec.State == v1alpha1.KeySuspended && o.Spec.State == v1alpha1.KeyActive {
+		warnings = append(warnings, "spec.state: the key was suspended and is Active again: its tokens are accepted. "+
+			"Without spec.state a key is Active")
+	}
 	if !same(old.Spec.Rotation, o.Spec.Rotation) || !same(old.Spec.ExpiresAt, o.Spec.ExpiresAt) {
 		warnings = append(warnings, w.warnAboutTimes(o)...)
 	}

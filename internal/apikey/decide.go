@@ -111,8 +111,8 @@ func (in Input) mint(records []Credential, urgent bool, now time.Time) Plan {
 	case wait.IsZero():
 		plan := in.basePlan(spared)
 		plan.Step = Mint
-		if in.Rotation.Requested != "" {
-			plan.Handled = in.Rotation.Requested
+		if requested := in.Rotation.Requested; requested != "" && requested != plan.Handled {
+			plan.Handled, plan.Earlier = requested, plan.Handled
 		}
 		if in.Conditions.reason(v1alpha1.ConditionReady) == "" {
 			plan.set(

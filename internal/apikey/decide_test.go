@@ -603,3 +603,23 @@ func TestADoubtedClockEndsNothing(t *testing.T) {
 		t.Error("a revoked key was not ended")
 	}
 }
+
+// TestARequestThatComesBackIsNotRepeated is a request in Git that a person replaces, and that Git then puts back.
+func TestARequestThatComesBackIsNotRepeated(t *testing.T) {
+	in := Input{Key: active(), Overlap: time.Hour, SecretName: "s", Secret: ObservedSecret{Ours, one, true},
+		Credentials: []Credential{cred(Current, one, time.Hour)}, Conditions: ready(v1alpha1.ReasonIssued)}
+	for i, step := range []struct {
+		request string
+		rotates bool
+	}{
+		{"git", true}, {"git", false}, {"person 1", true}, {"git", false}, {"person 2", true}, {"git", false}, {"git", false},
+		{"", false}, {"git", false}, {"git 2", true}, {"person 2", true}, // forgotten by now: two are remembered
+	} {
+		in.Rotation.Requested = step.request
+		plan := Decide(in, now)
+		if (plan.Step == Mint) != step.rotates {
+			t.Fatalf("%d. %q: %v", i, step.request, plan.Step)
+		}
+		in.Rotation.Handled, in.Rotation.Earlier = plan.Handled, plan.Earlier
+	}
+}

@@ -64,14 +64,26 @@ type Rotation struct {
 	Cadence   Cadence   // the zero Cadence: not on schedule
 	Fault     string    // why the spec cannot be read; such a key does not rotate on schedule
 	Last      time.Time // when the current token was delivered; zero: never
-	Requested string    // any value that differs from Handled requests a rotation now
-	Handled   string
+	Requested string    // any value that differs from Handled and Earlier requests a rotation now
+	Handled   string    // the request that was seen last, and is done
+	Earlier   string    // another one that is done: when it comes back, as from Git, it requests nothing
 	// Leading is when this controller began to act. Rotations that were overdue by then are spread out.
 	Leading time.Time
 }
 
 // requested reports whether a rotation is requested that has not been done.
-func (r Rotation) requested() bool { return r.Requested != "" && r.Requested != r.Handled }
+func (r Rotation) requested() bool {
+	return r.Requested != "" && r.Requested != r.Handled && r.Requested != r.Earlier
+}
+
+// seen returns Handled and Earlier with the one that stands in the ApiKey now first, so that the other one is forgotten
+// when a new one comes.
+func (r Rotation) seen() (handled, earlier string) {
+	if r.Requested != "" && r.Requested == r.Earlier {
+		return r.Earlier, r.Handled
+	}
+	return r.Handled, r.Earlier
+}
 
 // due returns when the current token should be replaced on schedule: a fact, whether or not a controller runs. Zero:
 // never.

@@ -45,6 +45,7 @@ type Plan struct {
 	Rotated  time.Time     // when the current token was delivered
 	Due      time.Time     // when the current token should be replaced; zero: never
 	Handled  string        // the rotation request that is done, or under way
+	Earlier  string        // another one that is done
 	Lag      time.Duration // how late a rotation on schedule is that this plan completes; negative: none
 
 	Step   Step
@@ -68,12 +69,14 @@ func (c Conditions) reason(kind string) string { return c[kind].Reason }
 
 // basePlan returns a plan that changes nothing but the records. It does not wake.
 func (in Input) basePlan(records []Credential) Plan {
+	handled, earlier := in.Rotation.seen()
 	plan := Plan{
 		Credentials: records,
 		Conditions:  maps.Clone(in.Conditions),
 		Rotated:     in.Rotation.Last,
 		Due:         in.Rotation.due(),
-		Handled:     in.Rotation.Handled,
+		Handled:     handled,
+		Earlier:     earlier,
 		Notified:    in.Consumers.Notified,
 		Lag:         -1,
 	}

@@ -101,7 +101,7 @@ func usable(o *v1alpha1.ApiKey) string {
 func rotated(request string) goal {
 	pending := func(c v1alpha1.Credential) bool { return c.Phase == v1alpha1.CredentialPending }
 	return func(o *v1alpha1.ApiKey) string {
-		handled := o.Status.LastHandledRotateRequest == request
+		handled := o.Status.LastHandledRotateRequest == request || o.Status.EarlierRotateRequest == request
 		switch {
 		case handled && slices.ContainsFunc(o.Status.Credentials, pending):
 			return "the new token is not delivered yet"

@@ -114,7 +114,8 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *observat
 	if plan.Conditions[v1alpha1.ConditionDelivered].True {
 		status.SecretName = v.SecretName
 	}
-	status.LastRotationTime, status.LastHandledRotateRequest = kube.TimePointer(plan.Rotated), plan.Handled
+	status.LastRotationTime = kube.TimePointer(plan.Rotated)
+	status.LastHandledRotateRequest, status.EarlierRotateRequest = plan.Handled, plan.Earlier
 	status.NextRotationTime, status.NotifiedCredential = kube.TimePointer(plan.Due), plan.Notified
 	kube.SetConditions(next, plan.Conditions)
 	if !equality.Semantic.DeepEqual(next.Status, o.Status) {
@@ -127,7 +128,8 @@ func (r *Reconciler) record(ctx context.Context, o *v1alpha1.ApiKey, v *observat
 		*o = *next
 	}
 	v.Credentials, v.Conditions = plan.Credentials, plan.Conditions
-	v.Rotation.Last, v.Rotation.Handled, v.Consumers.Notified = plan.Rotated, plan.Handled, plan.Notified
+	v.Rotation.Last, v.Rotation.Handled, v.Rotation.Earlier = plan.Rotated, plan.Handled, plan.Earlier
+	v.Consumers.Notified = plan.Notified
 	for _, e := range plan.Events {
 		r.emit(o, nil, e)
 	}

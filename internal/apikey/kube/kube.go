@@ -83,7 +83,7 @@ func Cadence(o *v1alpha1.ApiKey) (apikey.Cadence, error) {
 // Rotation returns the schedule and the state of the rotation of o. leading is when the controller began to act.
 func Rotation(o *v1alpha1.ApiKey, leading time.Time) apikey.Rotation {
 	r := apikey.Rotation{Last: timeOf(o.Status.LastRotationTime), Requested: o.Annotations[v1alpha1.RotateAnnotation],
-		Handled: o.Status.LastHandledRotateRequest, Leading: leading}
+		Handled: o.Status.LastHandledRotateRequest, Earlier: o.Status.EarlierRotateRequest, Leading: leading}
 	if len(r.Requested) > maxRequest {
 		r.Requested = strings.ToValidUTF8(r.Requested[:maxRequest], "")
 	}
