@@ -5,6 +5,7 @@ package v1alpha1_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -65,6 +66,7 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Expect(err).NotTo(HaveOccurred())
 	_, err = create(ctx, rejected)
 	Expect(err).To(MatchError(ContainSubstring(because)))
+	said += err.Error()
 },
 	Entry("description has at most 256 characters", `{description: "`+strings.Repeat("x", 256)+`"}`, `{description: "`+strings.Repeat("x", 257)+`"}`, "spec.description: Too long"),
 	Entry("stateReason has at most 256 characters", `{stateReason: "`+strings.Repeat("x", 256)+`"}`, `{stateReason: "`+strings.Repeat("x", 257)+`"}`, "spec.stateReason: Too long"),
@@ -78,18 +80,18 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Entry("expiresAt is a year that Go and JSON can hold", `{expiresAt: "9998-12-31T23:59:59Z"}`, `{expiresAt: "9999-12-31T23:59:59-23:59"}`, "spec.expiresAt"),
 	Entry("also when only its offset leads beyond", `{expiresAt: "9998-12-31T23:59:59Z"}`, `{expiresAt: "9998-12-31T23:59:59-01:00"}`, "want an instant between the years 1970 and 9998"),
 	Entry("a schedule has five fields", `{rotation: {schedule: "0 3 * * 0"}}`, `{rotation: {schedule: "@daily"}}`, "want five cron fields, like 0 3 * * 0"),
-	Entry("a time zone is printable", `{rotation: {schedule: "0 3 * * 0", timeZone: Europe/Berlin}}`, `{rotation: {schedule: "0 3 * * 0", timeZone: "Europe/\u001bBerlin"}}`, "spec.rotation.timeZone"),
+	Entry("a time zone is printable", `{rotation: {schedule: "0 3 * * 0", timeZone: Europe/Berlin}}`, `{rotation: {schedule: "0 3 * * 0", timeZone: "Europe/\u001bBerlin"}}`, "want a name of the IANA database, like Europe/Berlin"),
 	Entry("state is one of three", `{state: Suspended}`, `{state: Paused}`, `supported values: "Active", "Suspended", "Revoked"`),
 	Entry("role is one of three", `{role: viewer}`, `{role: root}`, `supported values: "admin", "member", "viewer"`),
 	Entry("a username is no system: name", `{owner: {id: "1", username: "a:system:"}}`, `{owner: {id: "1", username: "system:masters"}}`, "spec.owner.username: Forbidden: a username must not start with system:"),
 	Entry("nor is it the name of a key", `{owner: {id: "1", username: "my-apikey:a"}}`, `{owner: {id: "1", username: "apikey:prod:ci"}}`, "nor with apikey:"),
 	Entry("nor is an id", `{owner: {id: "a", username: a}}`, `{owner: {id: "system:masters", username: a}}`, "spec.owner.id: Forbidden: an owner's id must not start with system:"),
 	Entry("an owner has both", `{owner: {id: "1", username: a}}`, `{owner: {id: "1"}}`, "spec.owner.username: Required"),
-	Entry("a username fits into a header", `{owner: {id: "1", username: "auth0|a+b@example.com"}}`, `{owner: {id: "1", username: "a b"}}`, "spec.owner.username"),
+	Entry("a username fits into a header", `{owner: {id: "1", username: "auth0|a+b@example.com"}}`, `{owner: {id: "1", username: "a b"}}`, "want printable ASCII without spaces"),
 	Entry("nor does it hold a line break", `{owner: {id: "1", username: "x"}}`, `{owner: {id: "1", username: "a\nx-role: admin"}}`, "spec.owner.username"),
-	Entry("an id fits into a header", `{owner: {id: "auth0|1", username: a}}`, `{owner: {id: "a b", username: a}}`, "spec.owner.id"),
+	Entry("an id fits into a header", `{owner: {id: "auth0|1", username: a}}`, `{owner: {id: "a b", username: a}}`, "want printable ASCII without spaces"),
 	Entry("a scope is no system: name", `{scopes: ["read:system"]}`, `{scopes: ["system:masters"]}`, "a scope must not start with system:"),
-	Entry("a scope is an OAuth scope-token", `{scopes: ["projects:read", "a/b.c"]}`, `{scopes: ["projects read"]}`, "spec.scopes[0]"),
+	Entry("a scope is an OAuth scope-token", `{scopes: ["projects:read", "a/b.c"]}`, `{scopes: ["projects read"]}`, "want printable ASCII without spaces, double quotes and backslashes"),
 	Entry("of at most 16", `{scopes: `+many(16, "s%d")+`}`, `{scopes: `+many(17, "s%d")+`}`, "spec.scopes: Too many"),
 	Entry("expiresAt is an instant", `{expiresAt: "2035-01-01T00:00:00Z"}`, `{expiresAt: tomorrow}`, "spec.expiresAt"),
 	Entry("with a fraction and an offset, or not", `{expiresAt: "2035-01-01T00:00:00.5+02:00"}`, `{expiresAt: "2035-01-01T00:00:00z"}`, "spec.expiresAt"),
@@ -99,17 +101,19 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Entry("and nothing behind it", `{expiresAt: "2035-01-01T00:00:00Z"}`, `{expiresAt: "2035-01-01T00:00:00Ztgarbage"}`, "spec.expiresAt"),
 	Entry("not the one that means never", `{expiresAt: "1970-01-01T00:00:00Z"}`, `{expiresAt: "0001-01-01T00:00:00Z"}`, "want an instant between the years 1970 and 9998"),
 	Entry("the same of validUntil", `{digests: [{sha256: "`+digest+`", validUntil: "2035-01-01T00:00:00Z"}]}`, `{digests: [{sha256: "`+digest+`", validUntil: "0001-01-01T00:00:00Z"}]}`, "want an instant between the years 1970 and 9998"),
-	Entry("an interval is one that Go can hold", `{rotation: {every: 2000000h}}`, `{rotation: {every: 99999999999h}}`, "spec.rotation"),
+	Entry("an interval is one that Go and CEL can hold", `{rotation: {every: 999999h9999999m999999999s}}`, `{rotation: {every: 8760000h}}`, `spec.rotation.every: Invalid value: "8760000h": want hours, minutes and seconds, like 720h or 1h30m, up to 999999h`),
+	Entry("with a fraction, or not", `{rotation: {every: 1.5h0.25m}}`, `{rotation: {every: ""}}`, "want hours"),
+	Entry("the same of an overlap", `{rotation: {every: 1h, overlap: 30m}}`, `{rotation: {every: 1h, overlap: 99999999999h}}`, `spec.rotation.overlap: Invalid value: "99999999999h": want hours`),
 	Entry("allowedCIDRs are networks", `{allowedCIDRs: [10.0.0.0/8, "2001:db8::/32"]}`, `{allowedCIDRs: [10.0.0.1]}`, "want a network like"),
 	Entry("of at most 32", `{allowedCIDRs: `+many(32, "10.0.%d.0/24")+`}`, `{allowedCIDRs: `+many(33, "10.0.%d.0/24")+`}`, "spec.allowedCIDRs: Too many"),
 	Entry("a rotation has a schedule or an interval", `{rotation: {every: 720h}}`, `{rotation: {every: 720h, schedule: "0 3 * * 0"}}`, "give either schedule or every"),
 	Entry("and one of them", `{rotation: {schedule: "0 3 * * 0"}}`, `{rotation: {overlap: 1h}}`, "give either schedule or every"),
 	Entry("a time zone goes with a schedule", `{rotation: {schedule: "0 3 * * 0", timeZone: Europe/Berlin}}`, `{rotation: {every: 720h, timeZone: Europe/Berlin}}`, "timeZone goes with schedule"),
 	Entry("every is 5m or longer", `{rotation: {every: 5m}}`, `{rotation: {every: 4m59s}}`, "every must be 5m or longer"),
-	Entry("and a duration", `{rotation: {every: 1h30m}}`, `{rotation: {every: 30d}}`, "spec.rotation.every"),
+	Entry("and a duration", `{rotation: {every: 1h30m}}`, `{rotation: {every: 30d}}`, `spec.rotation.every: Invalid value: "30d": want hours`),
 	Entry("overlap is 5m or longer", `{rotation: {every: 1h, overlap: 5m}}`, `{rotation: {every: 1h, overlap: 1m}}`, "overlap must be 5m or longer"),
-	Entry("secret.name is the name of a Secret", `{secret: {name: a.b-c}}`, `{secret: {name: A_b}}`, "spec.secret.name"),
-	Entry("secret.key is a key of one", `{secret: {key: API_KEY.txt}}`, `{secret: {key: a/b}}`, "spec.secret.key"),
+	Entry("secret.name is the name of a Secret", `{secret: {name: a.b-c}}`, `{secret: {name: A_b}}`, "want lower-case letters, digits, dashes and dots"),
+	Entry("secret.key is a key of one", `{secret: {key: API_KEY.txt}}`, `{secret: {key: a/b}}`, "want letters, digits, dots, dashes and underscores"),
 	Entry("a template shows the fields of a key", `{secret: {template: {data: {a.env: "{\"K\":\"{{ .Token }}\",\n{{- .Name -}}{{.ExpiresAt}}}"}}}}`, `{secret: {template: {data: {a.env: "{{ .Token | html }}"}}}}`, "a value may show {{ .Token }}"),
 	Entry("and no other actions", `{secret: {template: {data: {a: "{ { x } }"}}}}`, `{secret: {template: {data: {a: "{{ range .Token }}{{ end }}"}}}}`, "nothing else in double braces"),
 	Entry("nor a brace too many", `{secret: {template: {data: {a: "{ {{ .Name }} }"}}}}`, `{secret: {template: {data: {a: "{{{ .Name }}"}}}}`, "nothing else in double braces"),
@@ -130,10 +134,10 @@ var _ = DescribeTable("creating", func(ctx SpecContext, accepted, rejected, beca
 	Entry("a template is short", `{secret: {template: {data: {a: "`+strings.Repeat("x", 8192)+`"}}}}`, `{secret: {template: {data: {a: "`+strings.Repeat("x", 8193)+`"}}}}`, "Too long"),
 	Entry("workloads of three kinds are restarted", `{secret: {restart: [{kind: Deployment, name: a}, {kind: StatefulSet, name: a}, {kind: DaemonSet, name: a}]}}`, `{secret: {restart: [{kind: Job, name: a}]}}`, `supported values: "Deployment", "StatefulSet", "DaemonSet"`),
 	Entry("each once", `{secret: {restart: [{kind: Deployment, name: a}, {kind: Deployment, name: b}]}}`, `{secret: {restart: [{kind: Deployment, name: a}, {kind: Deployment, name: a}]}}`, "Duplicate value"),
-	Entry("in the namespace of the key", `{secret: {restart: [{kind: Deployment, name: a}]}}`, `{secret: {restart: [{kind: Deployment, name: other/a}]}}`, "spec.secret.restart[0].name"),
+	Entry("in the namespace of the key", `{secret: {restart: [{kind: Deployment, name: a}]}}`, `{secret: {restart: [{kind: Deployment, name: other/a}]}}`, "want lower-case letters"),
 	Entry("Pods are refreshed, or nothing is", `{secret: {refresh: Pods}}`, `{secret: {refresh: Nodes}}`, `supported values: "None", "Pods"`),
 	Entry("secret excludes digests", `{digests: [{sha256: "`+digest+`"}]}`, `{secret: {}, digests: [{sha256: "`+digest+`"}]}`, "give secret or digests, not both"),
-	Entry("a digest has 64 lower-case digits", `{digests: [{sha256: "`+digest+`", hint: "…1234"}]}`, `{digests: [{sha256: "`+strings.ToUpper(digest)+`"}]}`, "spec.digests[0].sha256"),
+	Entry("a digest has 64 lower-case digits", `{digests: [{sha256: "`+digest+`", hint: "…1234"}]}`, `{digests: [{sha256: "`+strings.ToUpper(digest)+`"}]}`, "want 64 lower-case hexadecimal digits"),
 	Entry("no digest comes twice", `{digests: [{sha256: "`+digest+`"}, {sha256: "`+otherDigest+`"}]}`, `{digests: [{sha256: "`+digest+`"}, {sha256: "`+digest+`"}]}`, "Duplicate value"),
 	Entry("there is at least one", `{digests: [{sha256: "`+digest+`"}]}`, `{digests: []}`, "spec.digests"),
 	Entry("and at most four", `{digests: `+many(4, `{sha256: "%d`+digest[:63]+`"}`)+`}`, `{digests: `+many(5, `{sha256: "%d`+digest[:63]+`"}`)+`}`, "spec.digests: Too many"),
@@ -151,7 +155,9 @@ var _ = DescribeTable("changing", func(ctx SpecContext, from, accepted, rejected
 		return err
 	}
 	Expect(change(accepted)).To(Succeed())
-	Expect(change(rejected)).To(MatchError(ContainSubstring(because)))
+	err := change(rejected)
+	Expect(err).To(MatchError(ContainSubstring(because)))
+	said += err.Error()
 },
 	Entry("a revoked key stays revoked", `{state: Revoked}`, `{state: Revoked, stateReason: leaked}`, `{state: Active}`, "spec.state: Forbidden: a revoked key stays revoked"),
 	Entry("also when its state is left out", `{state: Revoked}`, `{state: Revoked}`, `{}`, "a revoked key stays revoked"),
@@ -164,4 +170,45 @@ var _ = It("fills in the defaults", func(ctx SpecContext) {
 	o, err := create(ctx, `{secret: {}}`)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(o.Object["spec"]).To(Equal(map[string]any{"state": "Active", "role": "member", "secret": map[string]any{"key": "token"}}))
+})
+
+// said is what the API server said to all that was rejected.
+var said string
+
+// Every rule speaks for itself: a pattern only says that it does not match, and a message that no test has read may
+// say anything.
+var _ = AfterSuite(func() {
+	if suite, _ := GinkgoConfiguration(); len(suite.FocusStrings) > 0 {
+		return
+	}
+	text, err := os.ReadFile("../../config/crd/bases/auth.kaana.com_apikeys.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	var crd map[string]any
+	Expect(yaml.Unmarshal(text, &crd)).To(Succeed())
+	rules := 0
+	var walk func(path string, node any)
+	walk = func(path string, node any) {
+		switch n := node.(type) {
+		case []any:
+			for i, v := range n {
+				walk(fmt.Sprintf("%s[%d]", path, i), v)
+			}
+		case map[string]any:
+			if p, ok := n["pattern"].(string); ok && strings.Contains(path, "properties.spec.") && n["format"] != "date-time" {
+				Fail(path + " has the pattern " + p + ": want a rule with a message")
+			}
+			if _, ok := n["minLength"]; ok && strings.Contains(path, "properties.spec.") {
+				Fail(path + " has a minLength: want a rule with a message")
+			}
+			if message, ok := n["message"].(string); ok && n["rule"] != nil {
+				rules++
+				Expect(said).To(ContainSubstring(message), path+": no test has read this message")
+			}
+			for k, v := range n {
+				walk(path+"."+k, v)
+			}
+		}
+	}
+	walk("", crd)
+	Expect(rules).To(BeNumerically(">", 30))
 })

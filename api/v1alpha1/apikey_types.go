@@ -36,9 +36,8 @@ const (
 
 // Scope is one permission, an OAuth 2.0 scope-token (RFC 6749, section 3.3).
 //
-// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:Pattern=`^[!#-\[\]-~]+$`
+// +kubebuilder:validation:XValidation:rule=`self.matches('^[!#-\\[\\]-~]+$')`,message="want printable ASCII without spaces, double quotes and backslashes, like projects:read",reason=FieldValueInvalid
 // +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="a scope must not start with system:",reason=FieldValueForbidden
 type Scope string
 
@@ -54,9 +53,8 @@ type Owner struct {
 	// JSON number by GET /api/user.
 	//
 	// +required
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[!-~]+$')`,message="want printable ASCII without spaces, like auth0|123",reason=FieldValueInvalid
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:')",message="an owner's id must not start with system:",reason=FieldValueForbidden
 	ID string `json:"id"`
 
@@ -64,9 +62,8 @@ type Owner struct {
 	// because it travels in HTTP headers.
 	//
 	// +required
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[!-~]+$')`,message="want printable ASCII without spaces, like you@example.com",reason=FieldValueInvalid
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('system:') && !self.startsWith('apikey:')",message="a username must not start with system:, which Kubernetes keeps for itself, nor with apikey:, which names keys without an owner",reason=FieldValueForbidden
 	Username string `json:"username"`
 }
@@ -130,9 +127,8 @@ type Consumer struct {
 	// name of the workload, in the namespace of the ApiKey.
 	//
 	// +required
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="want lower-case letters, digits, dashes and dots, like billing-api; a namespace cannot be given",reason=FieldValueInvalid
 	Name string `json:"name"`
 }
 
@@ -156,18 +152,16 @@ type SecretDelivery struct {
 	// A Secret of that name that is not this ApiKey's is never touched.
 	//
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="want lower-case letters, digits, dashes and dots, like billing-credentials",reason=FieldValueInvalid
 	Name string `json:"name,omitempty"`
 
 	// key of the Secret's data under which the token is found. Defaults to "token".
 	//
 	// +optional
 	// +kubebuilder:default=token
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[-._a-zA-Z0-9]+$')`,message="want letters, digits, dots, dashes and underscores, like api-key",reason=FieldValueInvalid
 	Key string `json:"key,omitempty"`
 
 	// template of labels, annotations and data that the Secret carries besides.
@@ -200,9 +194,8 @@ type Digest struct {
 	// be random (at least 128 bits of entropy): a digest of a guessable password is a password.
 	//
 	// +required
-	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[0-9a-f]{64}$')`,message="want 64 lower-case hexadecimal digits: the SHA-256 of the whole token, as sha256sum prints it",reason=FieldValueInvalid
 	SHA256 string `json:"sha256"`
 
 	// hint helps a person to recognise the token, usually its last four characters.
@@ -227,8 +220,8 @@ type Digest struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.schedule) != has(self.every)",message="give either schedule or every",reason=FieldValueInvalid
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",message="timeZone goes with schedule",reason=FieldValueInvalid,fieldPath=".timeZone"
-// +kubebuilder:validation:XValidation:rule="!has(self.every) || duration(self.every) >= duration('5m')",message="every must be 5m or longer",reason=FieldValueInvalid,fieldPath=".every"
-// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || duration(self.overlap) >= duration('5m')",message="overlap must be 5m or longer: mounted Secrets take up to 90 s to change",reason=FieldValueInvalid,fieldPath=".overlap"
+// +kubebuilder:validation:XValidation:rule="!has(self.every) || self.every == ” || !self.every.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$') || duration(self.every) >= duration('5m')",message="every must be 5m or longer",reason=FieldValueInvalid,fieldPath=".every"
+// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || self.overlap == ” || !self.overlap.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$') || duration(self.overlap) >= duration('5m')",message="overlap must be 5m or longer: mounted Secrets take up to 90 s to change",reason=FieldValueInvalid,fieldPath=".overlap"
 type Rotation struct {
 	// schedule is when to rotate, in five cron fields: minute, hour, day of month, month, day of
 	// week. A key rotates up to a tenth of the interval later, ten minutes at most, and not twice
@@ -242,9 +235,8 @@ type Rotation struct {
 	// timeZone of the schedule, a name of the IANA database like Europe/Berlin. Defaults to UTC.
 	//
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[!-~]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[!-~]+$')`,message="want a name of the IANA database, like Europe/Berlin",reason=FieldValueInvalid
 	TimeZone string `json:"timeZone,omitempty"`
 
 	// every is the longest time that a token stays current, like 720h; at least 5m. A key rotates
@@ -253,7 +245,7 @@ type Rotation struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule=`self != '' && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$')`,message="want hours, minutes and seconds, like 720h or 1h30m, up to 999999h",reason=FieldValueInvalid
 	Every *metav1.Duration `json:"every,omitempty"`
 
 	// overlap is how long the previous token works beside the new one, at least 5m. Defaults
@@ -263,7 +255,7 @@ type Rotation struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule=`self != '' && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$')`,message="want hours, minutes and seconds, like 720h or 1h30m, up to 999999h",reason=FieldValueInvalid
 	Overlap *metav1.Duration `json:"overlap,omitempty"`
 }
 
