@@ -220,8 +220,8 @@ type Digest struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.schedule) != has(self.every)",message="give either schedule or every",reason=FieldValueInvalid
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",message="timeZone goes with schedule",reason=FieldValueInvalid,fieldPath=".timeZone"
-// +kubebuilder:validation:XValidation:rule="!has(self.every) || self.every == ” || !self.every.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$') || duration(self.every) >= duration('5m')",message="every must be 5m or longer",reason=FieldValueInvalid,fieldPath=".every"
-// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || self.overlap == ” || !self.overlap.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$') || duration(self.overlap) >= duration('5m')",message="overlap must be 5m or longer: mounted Secrets take up to 90 s to change",reason=FieldValueInvalid,fieldPath=".overlap"
+// +kubebuilder:validation:XValidation:rule="!has(self.every) || self.every.size() == 0 || !self.every.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$') || duration(self.every) >= duration('5m')",message="every must be 5m or longer",reason=FieldValueInvalid,fieldPath=".every"
+// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || self.overlap.size() == 0 || !self.overlap.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$') || duration(self.overlap) >= duration('5m')",message="overlap must be 5m or longer: mounted Secrets take up to 90 s to change",reason=FieldValueInvalid,fieldPath=".overlap"
 type Rotation struct {
 	// schedule is when to rotate, in five cron fields: minute, hour, day of month, month, day of
 	// week. A key rotates up to a tenth of the interval later, ten minutes at most, and not twice
@@ -245,7 +245,7 @@ type Rotation struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule=`self != '' && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$')`,message="want hours, minutes and seconds, like 720h or 1h30m, up to 999999h",reason=FieldValueInvalid
+	// +kubebuilder:validation:XValidation:rule=`self.size() > 0 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$')`,message="want hours, minutes and seconds, like 720h or 1h30m, up to 999999h",reason=FieldValueInvalid
 	Every *metav1.Duration `json:"every,omitempty"`
 
 	// overlap is how long the previous token works beside the new one, at least 5m. Defaults
@@ -255,7 +255,7 @@ type Rotation struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule=`self != '' && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$')`,message="want hours, minutes and seconds, like 720h or 1h30m, up to 999999h",reason=FieldValueInvalid
+	// +kubebuilder:validation:XValidation:rule=`self.size() > 0 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,7}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,11}([.][0-9]{1,9})?ms)?$')`,message="want hours, minutes and seconds, like 720h or 1h30m, up to 999999h",reason=FieldValueInvalid
 	Overlap *metav1.Duration `json:"overlap,omitempty"`
 }
 
