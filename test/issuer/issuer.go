@@ -83,6 +83,7 @@ type Issuer struct {
 	keys      []*signingKey       // the first signs
 	redirects []string            // where people may be sent back to
 	fetches   int                 // of the keys
+	hidden    bool                // the keys are
 
 	server  *http.Server
 	cert    tls.Certificate
@@ -137,7 +138,12 @@ func Start(ctx context.Context, certFile, keyFile string, redirects ...string) (
 		if strings.HasSuffix(r.URL.Path, "/jwks.json") {
 			i.mu.Lock()
 			i.fetches++
+			hidden := i.hidden
 			i.mu.Unlock()
+			if hidden {
+				http.Error(w, "try again", http.StatusServiceUnavailable)
+				return
+			}
 		}
 		// Auth0's parameter, which the library does not know.
 		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), audienceKey{}, r.FormValue("audience"))))
@@ -169,6 +175,13 @@ func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.fetches
+}
+
+// HideKeys makes the issuer answer 503 to whoever asks for its keys, or ends that.
+func (i *Issuer) HideKeys(hidden bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.hidden = hidden
 }
 
 // Roll makes a new key, which signs from now on. The former one stays published.

@@ -165,6 +165,9 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := p.VerifierContext(ctx, &oidc.Config{ClientID: s.config.ClientID, Now: s.now}).Verify(ctx, raw)
+	if keysUnavailable(err) {
+		return "", err
+	}
 	if err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 {
 		return "", fmt.Errorf("%w: the identity token is not for this attempt", ErrAttempt)
 	}
@@ -177,6 +180,10 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 	return a.Next, s.keep(w, r, session{ID: random(), Access: token.AccessToken, Refresh: token.RefreshToken,
 		Expires: token.Expiry, Ends: s.now().Add(sessionLifetime)})
 }
+
+// keysUnavailable reports whether an identity token could not be verified because the issuer's keys could not be fetched.
+// The library says so only in words.
+func keysUnavailable(err error) bool { return err != nil && strings.Contains(err.Error(), "fetching keys") }
 
 // exchange returns the tokens for a code. The error is ErrAttempt only if the issuer refuses the code.
 func (s *Sessions) exchange(ctx context.Context, p *oidc.Provider, code, verifier string) (*oauth2.Token, error) {

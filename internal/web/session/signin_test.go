@@ -425,6 +425,16 @@ func TestAnIssuerThatKeepsItsRefreshTokensIsAskedAgain(t *testing.T) {
 }
 
 func TestASignInThatTheIssuerDoesNotAnswerIsNotRefused(t *testing.T) {
+	for name, away := range map[string]func(*world) error{
+		"all of the issuer": func(d *world) error { return d.issuer.Stop() },
+		"its keys":          func(d *world) error { d.issuer.HideKeys(true); return nil },
+	} {
+		t.Run(name, func(t *testing.T) { signInWithout(t, away) })
+	}
+}
+
+func signInWithout(t *testing.T, away func(*world) error) {
+	t.Helper()
 	d := newWorld(t, nil)
 	begun := httptest.NewRecorder()
 	if err := d.Begin(begun, httptest.NewRequest(http.MethodPost, "/login", nil), "/"); err != nil {
@@ -434,7 +444,7 @@ func TestASignInThatTheIssuerDoesNotAnswerIsNotRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.issuer.Stop(); err != nil {
+	if err := away(d); err != nil {
 		t.Fatal(err)
 	}
 	r := browse(begun)
