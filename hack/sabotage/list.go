@@ -172,6 +172,8 @@ var breakages = []breakage{
 	{"internal/door/envoy/envoy.go", `out := []string{"authorization"}`, `out := []string{}`, e2e, "TestEndToEnd", "lets Envoy pass on"},
 	{"internal/apikey/input.go", `return r.Earlier, r.Handled`, `return r.Handled, r.Earlier`, core, "TestARequestThatComesBackIsNotRepeated", ""},
 	{"internal/web/session/signin.go", `if keysUnavailable(err) {`, `if false && keysUnavailable(err) {`, "internal/web/session", "TestASignInThatTheIssuerDoesNotAnswerIsNotRefused", ""},
+	{kubeDir + "/kube.go", `return Deleting`, `return Expired`, kubeDir, "TestTheStateIsThatOfTheVerdict", ""},
+	{"internal/apikey/plan.go", `UsableFromAnywhere(in.Key, c, now) == denial.None`, `c.Phase != Retired`, "internal/controller", "TestController", "any life"},
 	{"internal/clock/clock.go", `- (s.up() - last.up)`, `- s.wall().Sub(last.wall)`, "internal/clock", "TestAClockThatIsSetIsNoticed", ""},
 	{"internal/web/forms.go", `if _, ok := lifetimes[f.Values["expires"]]; !ok {`, `if false {`, e2e, "TestEndToEnd", "refuses a lifetime"},
 	{core + "/plan.go", `if in.unsettled(plan) {`, `if false {`, core, "TestTheFirstTokenOfAKeyIsReportedOnceItIsDelivered", ""},

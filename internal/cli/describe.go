@@ -65,7 +65,7 @@ func (c *cli) printKey(o *v1alpha1.ApiKey) error {
 	if o.Spec.Description != "" {
 		line("Description", "%s", o.Spec.Description)
 	}
-	line("State", "%s", strings.TrimSpace(string(stateOf(o))+"  "+o.Spec.StateReason))
+	line("State", "%s", strings.TrimSpace(string(kube.StateOf(o, now))+"  "+o.Spec.StateReason))
 	line("Role", "%s", roleOf(o))
 	line("Scopes", "%s", joined(o.Spec.Scopes, "everything that the role allows"))
 	line("Networks", "%s", joined(o.Spec.AllowedCIDRs, "any"))

@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 )
 
 const formatTable = "table"
@@ -93,7 +94,7 @@ func (c *cli) table(o *output, keys []v1alpha1.ApiKey) error {
 		ready, reason := conditionOf(k, v1alpha1.ConditionReady)
 		accepted, _ := conditionOf(k, v1alpha1.ConditionAccepted)
 		table.Rows = append(table.Rows, metav1.TableRow{
-			Cells: []any{k.Name, string(stateOf(k)), ready, accepted, reason, string(roleOf(k)), ownerOf(k),
+			Cells: []any{k.Name, string(kube.StateOf(k, now)), ready, accepted, reason, string(roleOf(k)), ownerOf(k),
 				relative(k.Status.NextRotationTime, now), age(k.Status.LastUsedTime, now),
 				relative(k.Spec.ExpiresAt, now), age(&k.CreationTimestamp, now)},
 			Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{ObjectMeta: k.ObjectMeta}},
@@ -111,8 +112,6 @@ func conditionOf(k *v1alpha1.ApiKey, kind string) (status, reason string) {
 	}
 	return string(c.Status), c.Reason
 }
-
-func stateOf(k *v1alpha1.ApiKey) v1alpha1.KeyState { return cmp.Or(k.Spec.State, v1alpha1.KeyActive) }
 
 func roleOf(k *v1alpha1.ApiKey) v1alpha1.Role { return cmp.Or(k.Spec.Role, v1alpha1.RoleMember) }
 

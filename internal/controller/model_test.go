@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
@@ -99,7 +100,7 @@ func (m *model) note() {
 // over reports whether a token must be refused now.
 func (m *model) over(g *given, o *v1alpha1.ApiKey) bool {
 	switch {
-	case g.dead, o == nil, o.UID != g.of, !g.until.IsZero() && !m.clock.Before(g.until):
+	case g.dead, o == nil, o.UID != g.of, !o.DeletionTimestamp.IsZero(), !g.until.IsZero() && !m.clock.Before(g.until):
 		g.dead = true
 	case o.Spec.State == v1alpha1.KeyRevoked, o.Spec.ExpiresAt != nil && !o.Spec.ExpiresAt.After(m.clock):
 		g.dead = true
@@ -154,8 +155,36 @@ func (m *model) sometimes(t *rapid.T) {
 		m.settle()
 	default:
 		m.settle()
+		m.note()
+		m.agree(t)
 	}
 	m.note()
+}
+
+// agree checks that the status of the ApiKey, and its state as people see it, say what the server does.
+func (m *model) agree(t *rapid.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Millisecond)
+	defer cancel()
+	verdict := func(o *v1alpha1.ApiKey) bool {
+		return slices.ContainsFunc(m.given, func(g *given) bool {
+			_, denial, err := m.server.Verify(ctx, g.token, netip.Addr{})
+			return g.of == o.UID && err == nil && !denial.Denied()
+		})
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		o := m.live()
+		if o == nil {
+			return
+		}
+		said, accepted := meta.IsStatusConditionTrue(o.Status.Conditions, v1alpha1.ConditionAccepted), verdict(o)
+		if said == accepted && (!accepted || kube.StateOf(o, m.clock) == kube.State(v1alpha1.KeyActive)) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Accepted says %v, state %s, the server accepts a token: %v\n%+v", said, kube.StateOf(o, m.clock), accepted,
+				o.Status)
+		}
+	}
 }
 
 func (m *model) commands() map[string]func(*rapid.T) {
@@ -194,6 +223,19 @@ func (m *model) commands() map[string]func(*rapid.T) {
 				t.Skip("nothing to delete")
 			}
 			Expect(k8s.Delete(m.ctx, m.live())).To(Succeed())
+		},
+		"delete, held by somebody else's finalizer": func(t *rapid.T) {
+			if m.live() == nil {
+				t.Skip("nothing to delete")
+			}
+			m.alter(t, func(o *v1alpha1.ApiKey) { o.Finalizers = []string{"example.com/hold"} })
+			Expect(k8s.Delete(m.ctx, m.live())).To(Succeed())
+		},
+		"let go": func(t *rapid.T) {
+			if o := m.live(); o == nil || len(o.Finalizers) == 0 {
+				t.Skip("nothing is held")
+			}
+			m.key().edit(func(o *v1alpha1.ApiKey) { o.Finalizers = nil })
 		},
 		"delete the Secret": func(t *rapid.T) {
 			s := m.key().secret(m.name)

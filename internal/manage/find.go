@@ -25,20 +25,14 @@ const (
 	maxLists = 100 // LISTs for one page: a tenant may have many projects
 )
 
-// State is the spec.state of a key, or Expired.
-type State string
-
-// StateExpired is the state of a key whose expiry has passed.
-const StateExpired State = "Expired"
-
 // Query selects keys among those that the reader may see.
 type Query struct {
-	Project string // empty: all of the tenant
-	Text    string // in the name, description, owner or hint; letter case does not matter
-	State   State  // empty: any
-	Owner   string // id or username; empty: any
-	Limit   int    // at least 1
-	Cursor  string // from the page before; empty: the first page
+	Project string     // empty: all of the tenant
+	Text    string     // in the name, description, owner or hint; letter case does not matter
+	State   kube.State // empty: any
+	Owner   string     // id or username; empty: any
+	Limit   int        // at least 1
+	Cursor  string     // from the page before; empty: the first page
 }
 
 // Page is some of the keys, by project and name. Next is empty on the last one.
@@ -178,15 +172,7 @@ func readCursor(text string) (cursor, error) {
 }
 
 // StateOf returns the state of a key now.
-func (s *Service) StateOf(o *v1alpha1.ApiKey) State {
-	if k := kube.Key(o); o.Spec.State != v1alpha1.KeyRevoked && k.Over(s.Now()) {
-		return StateExpired
-	}
-	if o.Spec.State == "" {
-		return State(v1alpha1.KeyActive)
-	}
-	return State(o.Spec.State)
-}
+func (s *Service) StateOf(o *v1alpha1.ApiKey) kube.State { return kube.StateOf(o, s.Now()) }
 
 func (s *Service) matches(q Query, o *v1alpha1.ApiKey) bool {
 	if q.State != "" && s.StateOf(o) != q.State {

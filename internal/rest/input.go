@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/manage"
 )
 
@@ -42,14 +43,14 @@ type Named struct {
 type ListInput struct {
 	Project string `query:"project" maxLength:"63" doc:"Only of this project"`
 	Query   string `query:"q" maxLength:"100" doc:"In the name, description, owner or last characters of the token"`
-	State   string `query:"state" enum:"Active,Suspended,Revoked,Expired"`
+	State   string `query:"state" enum:"Active,Suspended,Revoked,Expired,Deleting"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"50"`
 	Cursor  string `query:"cursor" maxLength:"4096" doc:"The next of the page before"`
 }
 
 func (in ListInput) query() manage.Query {
 	return manage.Query{
-		Project: in.Project, Text: in.Query, State: manage.State(in.State),
+		Project: in.Project, Text: in.Query, State: kube.State(in.State),
 		Limit: max(1, in.Limit), Cursor: in.Cursor,
 	}
 }

@@ -23,7 +23,7 @@ type KeyView struct {
 	ID string `json:"id" doc:"Unlike its name, never another key's" example:"4f7c0a5e-6d0e-4d3a-9a55-6f1f6f1f2f10"`
 
 	Description string `json:"description"`
-	State       string `json:"state" enum:"Active,Suspended,Revoked,Expired"`
+	State       string `json:"state" enum:"Active,Suspended,Revoked,Expired,Deleting"`
 	StateReason string `json:"stateReason,omitempty"`
 
 	Owner *ownerView `json:"owner,omitempty" doc:"The account that the key acts for; absent: an account of its own"`

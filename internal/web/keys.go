@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
+	"github.com/kaana/apikey-operator/internal/apikey/kube"
 	"github.com/kaana/apikey-operator/internal/authn"
 	"github.com/kaana/apikey-operator/internal/manage"
 	"github.com/kaana/apikey-operator/internal/rest"
@@ -33,7 +34,7 @@ func (s *Pages) showKeys(w http.ResponseWriter, r *http.Request, p authn.Princip
 	v := listed{
 		Attention: q.Get("order") == "attention" && admin && !authn.AdminKeys.Permit(p).Denied(),
 		Query: manage.Query{
-			Project: q.Get("project"), Text: q.Get("q"), State: manage.State(q.Get("state")), Owner: q.Get("owner"),
+			Project: q.Get("project"), Text: q.Get("q"), State: kube.State(q.Get("state")), Owner: q.Get("owner"),
 			Limit: pageSize, Cursor: q.Get("cursor"),
 		},
 		Projects: s.Projects(p.Tenant), All: admin, CanWrite: !authn.WriteKeys.Permit(p).Denied(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kaana/apikey-operator/api/v1alpha1"
 	"github.com/kaana/apikey-operator/internal/apikey"
+	"github.com/kaana/apikey-operator/internal/denial"
 )
 
 const (
@@ -55,6 +56,31 @@ func Key(o *v1alpha1.ApiKey) apikey.Key {
 		}
 	}
 	return k
+}
+
+// State is the state of an ApiKey as every endpoint sees it: that of its spec, unless it is over.
+type State string
+
+// States that a spec cannot have.
+const (
+	Expired  State = "Expired"  // its expiry has passed
+	Deleting State = "Deleting" // it is deleted, and a finalizer keeps the object
+)
+
+// StateOf returns the state of o at an instant. It asks the function that every endpoint asks.
+func StateOf(o *v1alpha1.ApiKey, now time.Time) State {
+	switch apikey.UsableFromAnywhere(Key(o), apikey.Credential{Phase: apikey.Current}, now) {
+	case denial.Deleted:
+		return Deleting
+	case denial.Expired:
+		return Expired
+	case denial.Suspended:
+		return State(v1alpha1.KeySuspended)
+	case denial.None:
+		return State(v1alpha1.KeyActive)
+	default:
+		return State(v1alpha1.KeyRevoked)
+	}
 }
 
 // Imported reports whether the spec of o contains its digests, so that no token is delivered.

@@ -29,6 +29,32 @@ func key(change func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 
 func at(t time.Time) *metav1.Time { return kube.TimePointer(t) }
 
+func TestTheStateIsThatOfTheVerdict(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	past, later := metav1.NewTime(now), metav1.NewTime(now.Add(time.Second))
+	for _, c := range []struct {
+		state   v1alpha1.KeyState
+		expires *metav1.Time
+		deleted *metav1.Time
+		want    kube.State
+	}{
+		{"", nil, nil, "Active"},
+		{v1alpha1.KeyActive, &later, nil, "Active"},
+		{v1alpha1.KeyActive, &past, nil, kube.Expired},
+		{v1alpha1.KeySuspended, nil, nil, "Suspended"},
+		{v1alpha1.KeyRevoked, &past, nil, "Revoked"},
+		{v1alpha1.KeyActive, nil, &later, kube.Deleting}, // also while a finalizer keeps it
+		{v1alpha1.KeyRevoked, &past, &past, kube.Deleting},
+		{"Unknown", nil, nil, "Revoked"},
+	} {
+		o := &v1alpha1.ApiKey{Spec: v1alpha1.ApiKeySpec{State: c.state, ExpiresAt: c.expires}}
+		o.DeletionTimestamp = c.deleted
+		if got := kube.StateOf(o, now); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
 func TestKey(t *testing.T) {
 	from := netip.MustParseAddr("10.1.2.3")
 	for _, c := range []struct {

@@ -181,9 +181,11 @@ func (s *Sessions) Complete(w http.ResponseWriter, r *http.Request) (next string
 		Expires: token.Expiry, Ends: s.now().Add(sessionLifetime)})
 }
 
-// keysUnavailable reports whether an identity token could not be verified because the issuer's keys could not be fetched.
-// The library says so only in words.
-func keysUnavailable(err error) bool { return err != nil && strings.Contains(err.Error(), "fetching keys") }
+// keysUnavailable reports whether an identity token could not be verified because the issuer's keys could not be
+// fetched. The library says so only in words.
+func keysUnavailable(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "fetching keys")
+}
 
 // exchange returns the tokens for a code. The error is ErrAttempt only if the issuer refuses the code.
 func (s *Sessions) exchange(ctx context.Context, p *oidc.Provider, code, verifier string) (*oauth2.Token, error) {
