@@ -174,6 +174,7 @@ var breakages = []breakage{
 	{"internal/web/session/signin.go", `if keysUnavailable(err) {`, `if false && keysUnavailable(err) {`, "internal/web/session", "TestASignInThatTheIssuerDoesNotAnswerIsNotRefused", ""},
 	{kubeDir + "/kube.go", `return Deleting`, `return Expired`, kubeDir, "TestTheStateIsThatOfTheVerdict", ""},
 	{"internal/apikey/plan.go", `UsableFromAnywhere(in.Key, c, now) == denial.None`, `c.Phase != Retired`, "internal/controller", "TestController", "any life"},
+	{"internal/controller/apply.go", `if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {`, `if false {`, e2e, "TestEndToEnd", "deletion of a Namespace"},
 	{"internal/clock/clock.go", `- (s.up() - last.up)`, `- s.wall().Sub(last.wall)`, "internal/clock", "TestAClockThatIsSetIsNoticed", ""},
 	{"internal/web/forms.go", `if _, ok := lifetimes[f.Values["expires"]]; !ok {`, `if false {`, e2e, "TestEndToEnd", "refuses a lifetime"},
 	{core + "/plan.go", `if in.unsettled(plan) {`, `if false {`, core, "TestTheFirstTokenOfAKeyIsReportedOnceItIsDelivered", ""},

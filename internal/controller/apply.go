@@ -87,6 +87,11 @@ func (r *Reconciler) mint(
 	plan apikey.Plan,
 	now time.Time,
 ) error {
+	if v.Secret.Ownership == apikey.Absent && len(o.Status.Credentials) > 0 {
+		if err := r.ending(ctx, o, v); err != nil {
+			return err
+		}
+	}
 	token, err := r.Format.Mint(r.Entropy)
 	if err != nil {
 		return fmt.Errorf("mint token: %w", err)
@@ -102,6 +107,18 @@ func (r *Reconciler) mint(
 	}
 	v.token, v.Minted = token, token.Digest()
 	return nil
+}
+
+// ending fails if the Namespace is being terminated, which is why a Secret may be gone: by a write that the API server
+// only tries. A token would be recorded otherwise that nobody gets, with an Event that is refused.
+func (r *Reconciler) ending(ctx context.Context, o *v1alpha1.ApiKey, v *observation) error {
+	secret := &corev1.Secret{Type: corev1.SecretTypeOpaque, ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace,
+		Name: v.SecretName, Labels: map[string]string{managedByLabel: managedBy}}}
+	err := r.Client.Create(ctx, secret, client.DryRunAll)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return fmt.Errorf("try to write Secret %s: %w", v.SecretName, err)
+	}
+	return nil // another refusal is reported by the write itself
 }
 
 // record writes the status of the plan when it differs from what is recorded, and emits the Events. The write

@@ -371,3 +371,24 @@ var _ = It("says so when a configuration file or a subcommand does not exist", f
 		Expect(strings.TrimSpace(out)).To(And(HavePrefix("apikey-operator: "), Not(ContainSubstring("\n"))))
 	}
 })
+
+var _ = It("takes the deletion of a Namespace with its keys for normal", func(ctx SpecContext) {
+	kubectl(ctx, "create", "namespace", "short-lived")
+	var keys []string
+	for i := range 50 {
+		keys = append(keys, fmt.Sprintf("{apiVersion: auth.kaana.com/v1alpha1, kind: ApiKey, metadata: {name: key-%d, namespace: short-lived}}", i))
+	}
+	file := filepath.Join(GinkgoT().TempDir(), "keys.yaml")
+	Expect(os.WriteFile(file, []byte(strings.Join(keys, "\n---\n")), 0o600)).To(Succeed())
+	kubectl(ctx, "apply", "-f", file)
+	kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=60s", "-n", "short-lived", "apikeys", "--all")
+	before, err := os.Stat(op.Controller.LogFile)
+	Expect(err).NotTo(HaveOccurred())
+	kubectl(ctx, "delete", "namespace", "short-lived", "--timeout=60s")
+	time.Sleep(time.Second) // Events are written in the background
+	text, err := os.ReadFile(op.Controller.LogFile)
+	Expect(err).NotTo(HaveOccurred())
+	for line := range strings.Lines(string(text[before.Size():])) {
+		Expect(line).NotTo(MatchRegexp(`"level":"(ERROR|WARN)"|^[EW]\d{4}`))
+	}
+})

@@ -177,7 +177,7 @@ func (i *Issuer) Fetches() int {
 	return i.fetches
 }
 
-// HideKeys makes the issuer answer 503 to whoever asks for its keys, or ends that.
+// HideKeys makes the issuer answer 503 to requests for its keys, or ends that.
 func (i *Issuer) HideKeys(hidden bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
