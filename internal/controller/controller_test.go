@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -170,6 +171,22 @@ var _ = It("rotates when asked, once for each request, and both tokens are accep
 	Eventually(k.events).Should(ContainElement("Rotated"))
 	k.edit(func(o *v1alpha1.ApiKey) { o.Spec.Description = "something else" })
 	Consistently(k.token, "300ms").Should(Equal(second))
+
+	By("and two rotations in a row are two Events, each with its token")
+	k.edit(func(o *v1alpha1.ApiKey) { o.Annotations = map[string]string{v1alpha1.RotateAnnotation: "twice"} })
+	third := k.delivered(first, second)
+	notes := func() (out []string) {
+		var list eventsv1.EventList
+		Expect(k8s.List(ctx, &list, client.InNamespace(k.namespace))).To(Succeed())
+		for _, e := range list.Items {
+			if e.Reason == "Rotated" {
+				out = append(out, e.Note)
+			}
+		}
+		return out
+	}
+	Eventually(notes).Should(ConsistOf(
+		ContainSubstring(apikey.DigestOf(second).ID()), ContainSubstring(apikey.DigestOf(third).ID())))
 })
 
 var _ = It("says when it rotates next, and delivers all the same when that cannot be read", func(ctx SpecContext) {

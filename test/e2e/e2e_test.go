@@ -384,7 +384,14 @@ var _ = It("takes the deletion of a Namespace with its keys for normal", func(ct
 	kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=60s", "-n", "short-lived", "apikeys", "--all")
 	before, err := os.Stat(op.Controller.LogFile)
 	Expect(err).NotTo(HaveOccurred())
-	kubectl(ctx, "delete", "namespace", "short-lived", "--timeout=60s")
+	release, err := k8s.Pause("kube-controller-manager")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(release)
+	kubectl(ctx, "delete", "namespace", "short-lived", "--wait=false")
+	kubectl(ctx, "delete", "secrets", "-n", "short-lived", "--all") // as the namespace controller may do first
+	time.Sleep(2 * time.Second)
+	release()
+	kubectl(ctx, "wait", "--for=delete", "namespace/short-lived", "--timeout=60s")
 	time.Sleep(time.Second) // Events are written in the background
 	text, err := os.ReadFile(op.Controller.LogFile)
 	Expect(err).NotTo(HaveOccurred())
