@@ -175,6 +175,8 @@ var breakages = []breakage{
 	{kubeDir + "/kube.go", `return Deleting`, `return Expired`, kubeDir, "TestTheStateIsThatOfTheVerdict", ""},
 	{"internal/apikey/plan.go", `UsableFromAnywhere(in.Key, c, now) == denial.None`, `c.Phase != Retired`, "internal/controller", "TestController", "any life"},
 	{"internal/controller/apply.go", `if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {`, `if false {`, e2e, "TestEndToEnd", "deletion of a Namespace"},
+	{activityDir + "/write.go", `CASE WHEN recording.until < ?`, `CASE WHEN recording.until < 0 * ?`, activityDir, "TestStores", ""},
+	{"internal/rest/view.go", `case used == nil && v.UseRecordedSince != nil:`, `case used == nil:`, "internal/rest", "TestTheLastUseIsAbsentNullOrATime", ""},
 	{"internal/clock/clock.go", `- (s.up() - last.up)`, `- s.wall().Sub(last.wall)`, "internal/clock", "TestAClockThatIsSetIsNoticed", ""},
 	{"internal/web/forms.go", `if _, ok := lifetimes[f.Values["expires"]]; !ok {`, `if false {`, e2e, "TestEndToEnd", "refuses a lifetime"},
 	{core + "/plan.go", `if in.unsettled(plan) {`, `if false {`, core, "TestTheFirstTokenOfAKeyIsReportedOnceItIsDelivered", ""},

@@ -279,6 +279,36 @@ func TestStores(t *testing.T) {
 				t.Errorf("another key: %+v, %v", f.Networks, err)
 			}
 		},
+		"it is known since when uses are recorded without a gap": func(t *testing.T, s *Store) {
+			since := func(at, want time.Time) {
+				t.Helper()
+				if got, err := s.RecordedSince(t.Context(), at); err != nil || !got.Equal(want) {
+					t.Errorf("%v, want %v, %v", got, want, err)
+				}
+			}
+			mark := func(at time.Time) {
+				t.Helper()
+				if err := s.MarkRecorded(t.Context(), at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			since(now, time.Time{})
+			mark(now)
+			mark(now.Add(time.Minute))
+			mark(now.Add(10 * time.Minute)) // a server is upgraded
+			since(now.Add(19*time.Minute), now)
+			since(now.Add(30*time.Minute), time.Time{}) // nobody records
+			mark(now.Add(30 * time.Minute))             // it was off meanwhile
+			since(now.Add(31*time.Minute), now.Add(30*time.Minute))
+			for at := 31; at <= 60; at += 5 {
+				mark(now.Add(time.Duration(at) * time.Minute))
+			}
+			later := now.Add(56 * time.Minute)
+			if err := s.Prune(t.Context(), 10*time.Minute, later); err != nil {
+				t.Fatal(err)
+			}
+			since(later, later.Add(-10*time.Minute))
+		},
 		"nothing is pruned while the clock is in doubt": func(t *testing.T, s *Store) {
 			write(t, s, row(1, now.Add(-100*24*time.Hour), 1, from("10.0.0.0/24")))
 			doubted := true

@@ -16,6 +16,8 @@ const (
 	// FlushInterval is the most that a killed process loses.
 	FlushInterval = 10 * time.Second
 
+	markInterval = time.Minute
+
 	pruneInterval = 10 * time.Minute
 	findInterval  = time.Minute
 	maxAtOnce     = 500 // keys
@@ -42,6 +44,7 @@ type Keeper struct {
 	Notify func(ctx context.Context, k KeyRef, f Finding)
 
 	pending   []Row // not written yet, because a write failed
+	marked    time.Time
 	waiting   map[KeyRef]struct{}
 	failures  atomic.Uint64
 	anomalies *prometheus.CounterVec
@@ -93,11 +96,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) Flush(ctx context.Context) []Row {
 	rows := append(k.pending, k.drain()...) //nolint:gocritic // pending is replaced below
 	k.pending = nil
-	if len(rows) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	if len(rows) == 0 {
+		k.mark(ctx)
+		return nil
+	}
 	if err := k.Store.Write(ctx, rows); err != nil {
 		k.failures.Add(1)
 		k.Log.WarnContext(ctx, "activity cannot be written; retrying", "error", err)
@@ -110,7 +114,21 @@ func (k *Keeper) Flush(ctx context.Context) []Row {
 		k.pending = rows
 		return nil
 	}
+	k.mark(ctx)
 	return rows
+}
+
+// mark says in the database, once a minute, that all uses are recorded so far.
+func (k *Keeper) mark(ctx context.Context) {
+	now := k.Now()
+	if now.Sub(k.marked).Abs() < markInterval {
+		return
+	}
+	if err := k.Store.MarkRecorded(ctx, now); err != nil {
+		k.Log.WarnContext(ctx, "since when uses are recorded cannot be written", "error", err)
+		return
+	}
+	k.marked = now
 }
 
 // findAnomalies examines the keys that were used, each at most once a minute.

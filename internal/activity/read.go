@@ -145,6 +145,18 @@ func (s *Store) each(ctx context.Context, query string, args []any, do func(*sql
 	return rows.Err()
 }
 
+// RecordedSince returns since when all uses are recorded without a gap; zero when that is not known.
+func (s *Store) RecordedSince(ctx context.Context, now time.Time) (since time.Time, err error) {
+	query := "SELECT since FROM recording WHERE until >= ?"
+	err = s.each(ctx, query, []any{now.Add(-maxGap).Unix()}, func(row *sql.Rows) error {
+		var at int64
+		err := row.Scan(&at)
+		since = fromUnix(at)
+		return err
+	})
+	return since, err
+}
+
 // LastUsed returns when keys were last accepted, by UID and to within a minute. It omits keys that never were.
 func (s *Store) LastUsed(ctx context.Context, uids []string) (map[string]time.Time, error) {
 	out := map[string]time.Time{}

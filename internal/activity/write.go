@@ -157,6 +157,22 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, into string, rows [][]an
 }
 
 // statement is one statement and its arguments.
+// maxGap is for how long no server may have said that it records before the record has a gap.
+const maxGap = 10 * time.Minute
+
+// MarkRecorded records that all uses are recorded until now, by one of the servers that share the database.
+func (s *Store) MarkRecorded(ctx context.Context, now time.Time) error {
+	if err := s.update(ctx); err != nil {
+		return err
+	}
+	query := s.bind("INSERT INTO recording (id, since, until) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET " +
+		"since = CASE WHEN recording.until < ? THEN excluded.since ELSE recording.since END, until = excluded.until")
+	if _, err := s.db.ExecContext(ctx, query, now.Unix(), now.Unix(), now.Add(-maxGap).Unix()); err != nil {
+		return fmt.Errorf("write activity: %w", err)
+	}
+	return nil
+}
+
 type statement struct {
 	query string
 	args  []any
@@ -187,6 +203,7 @@ func (s *Store) Prune(ctx context.Context, retention time.Duration, now time.Tim
 		{"DELETE FROM networks WHERE last < ?", []any{gone}},
 		{"DELETE FROM credentials WHERE last < ?", []any{gone}},
 		{"DELETE FROM told WHERE at < ?", []any{gone}},
+		{"UPDATE recording SET since = ? WHERE since < ?", []any{gone, gone}},
 		{"DELETE FROM networks WHERE (key_id, network) IN (SELECT key_id, network FROM (SELECT key_id, network, " +
 			"ROW_NUMBER() OVER (PARTITION BY key_id ORDER BY last DESC, network) AS n FROM networks) AS ranked " +
 			"WHERE n > ?)", []any{maxNetworks}},

@@ -58,7 +58,7 @@ type ActivityView struct {
 	Step        string        `json:"step" enum:"minute,hour,day"`
 	Accepted    int64         `json:"accepted"`
 	Denied      int64         `json:"denied"`
-	LastUsedAt  *time.Time    `json:"lastUsedAt" doc:"At any time; null: never, or not recorded"`
+	LastUsedAt  *time.Time    `json:"lastUsedAt" doc:"At any time; null: no use is recorded"`
 	Series      []PointView   `json:"series" doc:"Every step of the time"`
 	Outcomes    []CountedView `json:"outcomes" doc:"accepted, or why it was refused"`
 	Doors       []CountedView `json:"doors"`

@@ -139,7 +139,7 @@ func (a *API) Attention(ctx context.Context, reader authn.Principal, q manage.Qu
 	out := a.Views(ctx, reader.Tenant, keys)
 	slices.SortStableFunc(out, func(a, b KeyView) int {
 		unusual := cmp.Compare(len(b.Unusual), len(a.Unusual))
-		return cmp.Or(unusual, timeOf(a.LastUsedAt).Compare(timeOf(b.LastUsedAt)))
+		return cmp.Or(unusual, timeOf(a.Used()).Compare(timeOf(b.Used())))
 	})
 	return out[:min(attended, len(out))], nil
 }

@@ -36,7 +36,12 @@ type KeyView struct {
 	Delivery     string     `json:"delivery" enum:"once,secret"`
 	SecretName   string     `json:"secretName,omitempty" doc:"The Secret with the token, for delivery secret"`
 	Rotation     *rotation  `json:"rotation,omitempty"`
-	LastUsedAt   *time.Time `json:"lastUsedAt" doc:"When a token was last accepted; null: never, or not recorded"`
+
+	// LastUsedAt is when a token was last accepted. It is nil when that is not known, and points to nil when no use is
+	// recorded since UseRecordedSince.
+	LastUsedAt **time.Time `json:"lastUsedAt,omitempty" nullable:"true" doc:"null: no use recorded; absent: not known"`
+
+	UseRecordedSince *time.Time `json:"useRecordedSince,omitempty" doc:"Absent: uses are not recorded, or not known"`
 
 	Unusual []string `json:"unusual" enum:"NewNetwork,Burst,Failures,WokeUp,DeadToken,RetiringInUse" doc:"In the last day"`
 
@@ -99,17 +104,39 @@ func (a *API) addUse(ctx context.Context, tenant string, views []KeyView) {
 	}
 	last, err := a.Activity.LastUsed(ctx, ids)
 	anomalies, err2 := a.Activity.RecentFindings(ctx, tenant, a.Now().Add(-24*time.Hour))
-	if err = errors.Join(err, err2); err != nil {
+	since, err3 := a.Activity.RecordedSince(ctx, a.Now())
+	if err = errors.Join(err, err2, err3); err != nil {
 		a.Log.WarnContext(ctx, "cannot read the last use of keys", "error", err)
 	}
 	for i := range views {
-		if at, ok := last[views[i].ID]; ok && (views[i].LastUsedAt == nil || at.After(*views[i].LastUsedAt)) {
-			views[i].LastUsedAt = &at
-		}
+		views[i].addUse(last[views[i].ID], since, err == nil)
 		if patterns, ok := anomalies[views[i].ID]; ok {
 			views[i].Unusual = patterns
 		}
 	}
+}
+
+// addUse adds what the activity database knows of the last use: when it was, zero for none, and since when it would
+// know.
+func (v *KeyView) addUse(last, since time.Time, answered bool) {
+	if answered {
+		v.UseRecordedSince = instant(since)
+	}
+	switch used := v.Used(); {
+	case last.After(timeOf(used)):
+		at := instant(last)
+		v.LastUsedAt = &at
+	case used == nil && v.UseRecordedSince != nil:
+		v.LastUsedAt = new(*time.Time)
+	}
+}
+
+// Used returns when a token was last accepted; nil when no use is recorded, or that is not known.
+func (v KeyView) Used() *time.Time {
+	if v.LastUsedAt == nil {
+		return nil
+	}
+	return *v.LastUsedAt
 }
 
 // View returns a key as it is shown, without its entries in the activity database.
@@ -120,9 +147,12 @@ func (a *API) View(o *v1alpha1.ApiKey) KeyView {
 		Role: string(o.Spec.Role), Scopes: listOfStrings(o.Spec.Scopes),
 		AllowedCIDRs: listOfStrings(o.Spec.AllowedCIDRs), CreatedAt: o.CreationTimestamp.UTC(),
 		ExpiresAt: instantOf(o.Spec.ExpiresAt), Delivery: "secret", SecretName: o.Status.SecretName,
-		LastUsedAt: instantOf(o.Status.LastUsedTime), Unusual: []string{},
+		Unusual:       []string{},
 		LastRotatedAt: instantOf(o.Status.LastRotationTime), NextRotationAt: instantOf(o.Status.NextRotationTime),
 		Credentials: a.credentials(o),
+	}
+	if last := instantOf(o.Status.LastUsedTime); last != nil {
+		v.LastUsedAt = &last
 	}
 	if kube.Imported(o) {
 		v.Delivery = "once"

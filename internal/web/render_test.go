@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kaana/apikey-operator/internal/manage"
 	"github.com/kaana/apikey-operator/internal/rest"
@@ -22,7 +23,7 @@ func rendered(t *testing.T, name string, data any) string {
 }
 
 func TestAListClaimsNoMoreThanWasExamined(t *testing.T) {
-	search := manage.Query{Text: "key-059999"}
+	search, since := manage.Query{Text: "key-059999"}, time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		name       string
 		data       listed
@@ -31,7 +32,8 @@ func TestAListClaimsNoMoreThanWasExamined(t *testing.T) {
 		{"a search that stopped early goes on", listed{Query: search, Next: "/k?cursor=x&q=y"}, `href="/k?cursor=x&amp;q=y"`, "No key matches<"},
 		{"a search that is complete says so", listed{Query: search}, "No key matches<", "Search on"},
 		{"an order looks at some keys only", listed{Query: search, Attention: true}, "first 5,000 keys", "Nothing with these filters."},
-		{"a key whose use is not recorded", listed{Keys: []rest.KeyView{{Name: "a"}}}, "no use recorded", `data-label="Last used"><span class="soft">never`},
+		{"a key whose use is not recorded", listed{Keys: []rest.KeyView{{Name: "a"}}}, "not recorded", `data-label="Last used"><span class="soft">never`},
+		{"a key that is not used", listed{Keys: []rest.KeyView{{Name: "a", UseRecordedSince: &since}}}, "not since ", "not recorded"},
 	} {
 		page := rendered(t, "list", c.data)
 		if !strings.Contains(page, c.want) || strings.Contains(page, c.deny) {
