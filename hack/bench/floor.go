@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,8 +17,8 @@ import (
 	"github.com/kaana/apikey-operator/internal/apikey"
 )
 
-// bareWrites writes what a token takes, without deciding anything: record, deliver, record, tell. The
-// first token of a key creates its Secret, the next one updates it.
+// bareWrites writes what a token takes, without deciding anything: record, deliver, record, tell. What it writes has
+// the same fields as what the controller writes. The first token of a key creates its Secret, the next one updates it.
 func (f *field) bareWrites(ctx context.Context, namespace string, round int) (time.Duration, error) {
 	list, secrets := make([]v1alpha1.ApiKey, items), make([]corev1.Secret, items)
 	for i := range list {
@@ -29,7 +30,9 @@ func (f *field) bareWrites(ctx context.Context, namespace string, round int) (ti
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: at.Namespace,
 				Name:      at.Name,
-				Labels:    map[string]string{"bench": "x"},
+				Labels: map[string]string{
+					"app.kubernetes.io/managed-by": "bench", v1alpha1.CredentialLabel: "0123456789",
+				},
 				OwnerReferences: []metav1.OwnerReference{
 					*metav1.NewControllerRef(&list[i], v1alpha1.GroupVersion.WithKind("ApiKey")),
 				},
@@ -51,7 +54,9 @@ func (f *field) bareToken(ctx context.Context, o *v1alpha1.ApiKey, secret *corev
 	d := apikey.DigestOf(fmt.Sprint(round, " ", i))
 	o.Status.Credentials = append(
 		o.Status.Credentials,
-		v1alpha1.Credential{ID: d.ID(), SHA256: d.String(), Phase: v1alpha1.CredentialPending, IssuedAt: metav1.Now()},
+		v1alpha1.Credential{
+			ID: d.ID(), SHA256: d.String(), Phase: v1alpha1.CredentialPending, IssuedAt: metav1.Now(), Hint: "…abcd",
+		},
 	)
 	if err := f.writer.Status().Update(ctx, o); err != nil {
 		return err
@@ -64,7 +69,7 @@ func (f *field) bareToken(ctx context.Context, o *v1alpha1.ApiKey, secret *corev
 	if err := deliver(); err != nil {
 		return err
 	}
-	o.Status.Credentials[len(o.Status.Credentials)-1].Phase = v1alpha1.CredentialCurrent
+	bareStatus(o, secret.Name, d.ID())
 	if err := f.writer.Status().Update(ctx, o); err != nil {
 		return err
 	}
@@ -88,4 +93,28 @@ func (f *field) bareToken(ctx context.Context, o *v1alpha1.ApiKey, secret *corev
 			},
 		},
 	)
+}
+
+// bareStatus makes the last credential Current, and says so as the controller does.
+func bareStatus(o *v1alpha1.ApiKey, secret, id string) {
+	now := metav1.Now()
+	last := len(o.Status.Credentials) - 1
+	for i := range last {
+		o.Status.Credentials[i].Phase = v1alpha1.CredentialRetiring
+		o.Status.Credentials[i].ValidUntil = &metav1.Time{Time: now.Add(apikey.DefaultOverlap)}
+	}
+	if last > 0 {
+		o.Status.LastHandledRotateRequest = "now"
+	}
+	o.Status.Credentials[last].Phase = v1alpha1.CredentialCurrent
+	o.Status.SecretName, o.Status.LastRotationTime, o.Status.ObservedGeneration = secret, &now, o.Generation
+	delivered := fmt.Sprintf("Credential %s is in Secret %s.", id, secret)
+	for kind, message := range map[string]string{
+		v1alpha1.ConditionReady: delivered, v1alpha1.ConditionDelivered: delivered,
+		v1alpha1.ConditionAccepted: "At least one token of the key works.",
+	} {
+		meta.SetStatusCondition(&o.Status.Conditions, metav1.Condition{
+			Type: kind, Status: metav1.ConditionTrue, Reason: "Issued", Message: message, ObservedGeneration: o.Generation,
+		})
+	}
 }
